@@ -1,0 +1,25 @@
+package blob
+
+// Change is one entry of the change feed: what one committed transaction did
+// to the live catalogue. Entries come in commit order, by ascending Version.
+type Change struct {
+	Version int64
+	// Generation is the catalogue's generation after a publish of a whole new
+	// shelf, when any product may have changed; 0 for everything else.
+	Generation int64
+	// Changed lists products whose blobs are new or different.
+	Changed []int64
+	// Removed lists products that no longer exist.
+	Removed []int64
+}
+
+// Row is one product's row of the shelf as Postgres returns it: the blobs in
+// the text form of jsonb, with jsonb's key order and blanks.
+type Row struct {
+	ProductID int64
+	Version   int64
+	Hash      int64 // xxHash64 of what Build made
+	Detail    []byte
+	Styles    []byte
+	Related   []byte
+}

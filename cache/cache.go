@@ -1,0 +1,301 @@
+// Package cache keeps products' answers in memory, within a budget of bytes,
+// and looks up what it does not have. The http package reads from it; the
+// server's wiring tells it what has changed.
+//
+// What must always hold:
+//
+//   - A read sees every change that Apply or Wrote was told before the read
+//     began. An entry is served only while its fence holds (package fence), a
+//     look-up is joined only while its fence holds, so nothing rests on what
+//     ristretto does with an entry or when.
+//   - Reads one after the other never see a product go back to an older version,
+//     also while the feed is behind the database (see flights).
+//     The exception is a Load, which is for a database that did go back.
+//   - Answers are built once and never changed.
+//   - A hit takes no lock of ours, allocates nothing, and reads no clock.
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/ristretto/v2"
+
+	"github.com/hotshelf/hotshelf/blob"
+	"github.com/hotshelf/hotshelf/cache/fence"
+)
+
+// Source is where products come from when they are not in the cache. What a
+// method returns must have been committed when it is called, or later.
+type Source interface {
+	// Lookup returns the rows of the products that exist, in any order, in
+	// one round trip. It is asked for at most 512 at once. Errors that are
+	// blob.ErrUnavailable make the cache try one look-up at a time.
+	Lookup(ctx context.Context, ids []int64) ([]blob.Row, error)
+	// LiveIDs calls each with the ids of all products, ascending, as of one
+	// moment.
+	LiveIDs(ctx context.Context, each func(id int64)) error
+}
+
+// Config says how to make a Cache.
+type Config struct {
+	// Bytes is the budget of the entries, measured as they lie on the heap.
+	// About 2 % more goes to ristretto's sketch, 512 KiB to the fence and 1 bit
+	// for each product to the ids; Go's collector wants its share on top.
+	Bytes int64
+	// MissTimeout is how long a read waits for the database.
+	MissTimeout time.Duration
+	Source      Source
+}
+
+// Cache is safe for use by any number of goroutines, except for Close.
+type Cache struct {
+	fence   fence.Fence
+	store   store
+	flights *flights
+	ids     ids
+	source  Source
+	limit   time.Duration
+	ready   atomic.Bool
+
+	ristretto *ristretto.Cache[int64, *entry]
+	loader    loader
+}
+
+// New makes an empty cache, which answers blob.ErrNotReady until Load.
+func New(config Config) (*Cache, error) {
+	if config.Bytes <= 0 || config.MissTimeout <= 0 {
+		return nil, fmt.Errorf("make a cache: budget %d bytes and miss timeout %v must be positive", config.Bytes, config.MissTimeout)
+	}
+	r, err := newRistretto(config.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	c := newCache(config.Source, r, config.MissTimeout)
+	c.ristretto = r
+	return c, nil
+}
+
+func newCache(source Source, s store, limit time.Duration) *Cache {
+	c := &Cache{source: source, store: s, limit: limit}
+	c.flights = newFlights(source, s, &c.fence, limit)
+	c.loader.start(c)
+	return c
+}
+
+// Close ends look-ups under way with blob.ErrUnavailable. No other method may
+// run or be called any more: ristretto panics otherwise. Stop serving first.
+func (c *Cache) Close() {
+	c.flights.close()
+	c.loader.close()
+	if c.ristretto != nil {
+		c.ristretto.Close()
+	}
+}
+
+// Get returns the answers of a product. Errors: blob.ErrNotFound, ErrNotReady,
+// ErrUnavailable, ErrOverloaded, and the cause of ctx's end.
+func (c *Cache) Get(ctx context.Context, id int64) (*blob.Answers, error) {
+	e, ok := c.hit(id)
+	if !ok {
+		var err error
+		if e, err = c.miss(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	if e.answers == nil {
+		return nil, blob.ErrNotFound
+	}
+	return e.answers, nil
+}
+
+func (c *Cache) hit(id int64) (*entry, bool) {
+	e, ok := c.store.Get(id)
+	return e, ok && c.fence.Holds(id, e.stamp)
+}
+
+func (c *Cache) miss(ctx context.Context, id int64) (*entry, error) {
+	if !c.ready.Load() {
+		return nil, blob.ErrNotReady
+	}
+	var room [1]*flight
+	joined, err := c.flights.join(room[:0], id)
+	if err != nil {
+		return nil, err
+	}
+	timer := time.NewTimer(c.limit)
+	defer timer.Stop()
+	return c.flights.wait(ctx, joined[0], timer.C)
+}
+
+// Many appends the answers of the products to dst, in the order of ids.
+// Products that don't exist are left out. Those that are not in the cache
+// travel together; the errors are those of Get, for all of them or none.
+func (c *Cache) Many(ctx context.Context, dst []*blob.Answers, ids []int64) ([]*blob.Answers, error) {
+	from := len(dst)
+	var absent []int64 // not in the cache
+	var places []int   // their indexes in dst
+	holes := false
+	for _, id := range ids {
+		e, ok := c.hit(id)
+		switch {
+		case !ok:
+			absent, places = append(absent, id), append(places, len(dst))
+			dst = append(dst, nil)
+		case e.answers == nil:
+		default:
+			dst = append(dst, e.answers)
+		}
+	}
+	if len(absent) == 0 {
+		return dst, nil
+	}
+	if !c.ready.Load() {
+		return dst[:from], blob.ErrNotReady
+	}
+	joined, err := c.flights.join(nil, absent...)
+	if err != nil {
+		return dst[:from], err
+	}
+	timer := time.NewTimer(c.limit)
+	defer timer.Stop()
+	for i, fl := range joined {
+		e, err := c.flights.wait(ctx, fl, timer.C)
+		if err != nil {
+			for _, rest := range joined[i+1:] {
+				c.flights.leave(rest)
+			}
+			return dst[:from], err
+		}
+		dst[places[i]] = e.answers
+		holes = holes || e.answers == nil
+	}
+	if holes {
+		kept := dst[:from]
+		for _, a := range dst[from:] {
+			if a != nil {
+				kept = append(kept, a)
+			}
+		}
+		dst = kept
+	}
+	return dst, nil
+}
+
+// Page appends the answers of up to count live products to dst, by ascending
+// id, from the offset-th on, counted from 0; and returns how many products
+// there are. A product that was deleted a moment ago is left out, so a page
+// may be shorter. Errors: those of Get.
+func (c *Cache) Page(ctx context.Context, dst []*blob.Answers, offset, count int64) (page []*blob.Answers, total int64, err error) {
+	var room [64]int64
+	ids, total, ok := c.ids.page(room[:0], offset, count)
+	if !ok {
+		if !c.ready.Load() {
+			return dst, 0, blob.ErrNotReady
+		}
+		return dst, 0, fmt.Errorf("list products: the ids are not loaded yet: %w", blob.ErrUnavailable)
+	}
+	page, err = c.Many(ctx, dst, ids)
+	return page, total, err
+}
+
+// Apply takes in one entry of the change feed. Entries come in order, from one
+// goroutine. It returns when reads see the change. After a publish the list
+// goes on with the ids it has until the new ones are loaded, which is tried
+// until it works; Ready tells.
+func (c *Cache) Apply(change blob.Change) {
+	if change.Generation > 0 {
+		c.fence.RaiseAll()
+		c.ids.outdate()
+		c.loader.ask()
+	}
+	c.raise(&change)
+	c.ids.apply(&change, false)
+}
+
+// Wrote takes in a change of this node's own, after its commit and before
+// anybody is told. The feed brings it again. Version 0 means that the outcome
+// of the commit is unknown: then what the change may have touched is looked up
+// again, and the list waits for the feed.
+func (c *Cache) Wrote(change blob.Change) {
+	c.raise(&change)
+	if change.Version > 0 {
+		c.ids.apply(&change, true)
+	}
+}
+
+func (c *Cache) raise(change *blob.Change) {
+	for _, id := range change.Changed {
+		c.fence.Raise(id)
+	}
+	for _, id := range change.Removed {
+		c.fence.Raise(id)
+	}
+}
+
+// Load starts anew: at the beginning, and when what the cache knows no longer
+// holds, because the database is another one or has gone back in time. head is
+// the version of the feed's newest entry, 0 without one, read before Load is
+// called; Apply goes on behind it. Load returns when the ids are loaded; when
+// that fails it is tried again by itself.
+func (c *Cache) Load(ctx context.Context, head int64) error {
+	load := c.ids.drop(head)
+	c.fence.RaiseAll()
+	return c.loader.wait(ctx, load)
+}
+
+// Ready is nil when every kind of read can be answered. Otherwise it is
+// blob.ErrNotReady before the first Load, and later the reason why the ids of
+// the newest catalogue are not there yet.
+func (c *Cache) Ready() error {
+	_, current, _ := c.ids.loaded()
+	switch {
+	case current:
+		return nil
+	case !c.ready.Load():
+		return errors.Join(blob.ErrNotReady, c.loader.lastError())
+	}
+	if err := c.loader.lastError(); err != nil {
+		return err
+	}
+	return fmt.Errorf("the ids of the list are being loaded: %w", blob.ErrUnavailable)
+}
+
+// Stats are counts since the start, except where said otherwise. Hits are not
+// among them: counting each would cost more than the rest of a hit. They are
+// the caller's reads less Misses.
+type Stats struct {
+	Misses     int64 // products that were asked for and not in the cache
+	Coalesced  int64 // of these, products that were being looked up already
+	RoundTrips int64 // look-ups, of one product or many
+	Failed     int64 // of these, look-ups that ended with an error
+	Refused    int64 // reads turned away because too many wait, or the database is down
+	Waiting    int64 // products that wait for a look-up to start, now
+	Bytes      int64 // cost of the entries, now
+	Products   int64 // live products, now
+}
+
+// Stats are cheap enough for every scrape of metrics.
+func (c *Cache) Stats() Stats {
+	f := c.flights
+	f.mu.Lock()
+	waiting := int64(len(f.queue))
+	f.mu.Unlock()
+	_, _, products := c.ids.loaded()
+	s := Stats{
+		Misses:     f.misses.Load(),
+		Coalesced:  f.coalesced.Load(),
+		RoundTrips: f.trips.Load(),
+		Failed:     f.failed.Load(),
+		Refused:    f.refused.Load(),
+		Waiting:    waiting,
+		Products:   products,
+	}
+	if c.ristretto != nil {
+		s.Bytes = c.ristretto.MaxCost() - c.ristretto.RemainingCost()
+	}
+	return s
+}

@@ -1,0 +1,207 @@
+package cache
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
+
+	"github.com/hotshelf/hotshelf/blob"
+)
+
+// ids is the set of the live products, for "the n-th existing id" at any
+// depth and with gaps. A dense million takes 125 kB.
+//
+// It is a bitmap under a read-write lock. Immutable copies would spare readers
+// the lock (20 ns uncontended, against 1 µs for a page), but each create or
+// delete would copy the whole bitmap.
+//
+// A load replaces the set by what the database says, while changes go on being
+// applied and pages go on being read. No change is lost, because the order is:
+// first begin to note changes (begin), then take the snapshot (the statement
+// that reads the ids starts), and in one step apply the noted changes to the
+// snapshot and swap it in (finish). A change is applied after its commit. So
+// one that was applied before begin is part of the snapshot, one applied
+// between begin and finish is noted, and one applied later meets the new set.
+// A noted change that the snapshot knows already does no harm: it is applied
+// in order, so that the set goes through states that the catalogue had before
+// and comes to rest in the newest one when the feed does.
+type ids struct {
+	mu   sync.RWMutex
+	live *roaring64.Bitmap // nil until the first load, and again after drop
+	size int64
+
+	// want is the number of the newest load asked for, have that of the load
+	// that made live what it is. While they differ, live may be out of date
+	// in any id.
+	want, have int64
+
+	noting bool
+	noted  []edit
+
+	// A write of this node's own comes twice, from the writer and by the feed,
+	// in either order and with other changes between. told is how far the feed
+	// has come: what a writer says of an older version is known, and maybe
+	// outdated. own has, of each id that own writes touched ahead of the feed,
+	// the version of the newest: what the feed says of an older one is outdated.
+	told int64
+	own  map[int64]int64
+}
+
+type edit struct {
+	id      int64
+	removed bool
+}
+
+// editsPerLock bounds how long readers wait behind one large change.
+const editsPerLock = 1024
+
+// apply takes a change in. own says that this node made it, and has it ahead
+// of the feed.
+func (s *ids) apply(change *blob.Change, own bool) {
+	s.edit(change.Changed, false, change.Version, own)
+	s.edit(change.Removed, true, change.Version, own)
+	if !own {
+		s.mu.Lock()
+		s.told = change.Version
+		s.mu.Unlock()
+	}
+}
+
+func (s *ids) edit(list []int64, removed bool, version int64, own bool) {
+	for part := range slices.Chunk(list, editsPerLock) {
+		s.mu.Lock()
+		if own && version <= s.told {
+			part = nil
+		}
+		for _, id := range part {
+			if newest, ok := s.own[id]; ok && newest > version {
+				continue
+			}
+			if own {
+				if s.own == nil {
+					s.own = make(map[int64]int64)
+				}
+				s.own[id] = version
+			} else if len(s.own) > 0 {
+				delete(s.own, id)
+			}
+			if s.noting {
+				s.noted = append(s.noted, edit{id, removed})
+			}
+			if s.live != nil {
+				s.set(edit{id, removed})
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (s *ids) set(e edit) {
+	switch {
+	case e.removed && s.live.CheckedRemove(uint64(e.id)):
+		s.size--
+	case !e.removed && s.live.CheckedAdd(uint64(e.id)):
+		s.size++
+	}
+}
+
+// outdate says that any id may have changed: a new load is needed, until which
+// the old set goes on.
+func (s *ids) outdate() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.want++
+}
+
+// drop is outdate where the old set must not be used any longer. It returns
+// the number of the load. head is where the feed goes on from.
+func (s *ids) drop(head int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.want++
+	s.live, s.size, s.told, s.own = nil, 0, head, nil
+	return s.want
+}
+
+// begin starts a load, and returns its number; 0 if none is needed. There is
+// one at a time.
+func (s *ids) begin() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.have == s.want {
+		return 0
+	}
+	s.noting, s.noted = true, nil
+	return s.want
+}
+
+// finish ends the load that begin numbered. live is nil where it failed. A
+// load that was overtaken by a newer wish is thrown away.
+func (s *ids) finish(load int64, live *roaring64.Bitmap) {
+	var size int64
+	if live != nil {
+		size = int64(live.GetCardinality())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if live != nil && load == s.want {
+		s.live, s.size, s.have = live, size, load
+		for _, e := range s.noted {
+			s.set(e)
+		}
+	}
+	s.noting, s.noted = false, nil
+}
+
+// page appends up to count live ids from the offset-th on, both counted from
+// 0, and returns the number of all. ok is false where nothing is loaded.
+func (s *ids) page(dst []int64, offset, count int64) (page []int64, total int64, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.live == nil {
+		return dst, 0, false
+	}
+	if offset < 0 || count <= 0 || offset >= s.size {
+		return dst, s.size, true
+	}
+	first, err := s.live.Select(uint64(offset))
+	if err != nil {
+		return dst, s.size, true
+	}
+	var it roaring64.IntIterator64
+	it.Initialize(s.live)
+	it.AdvanceIfNeeded(first)
+	for n := min(count, s.size-offset); n > 0; n-- {
+		dst = append(dst, int64(it.Next()))
+	}
+	return dst, s.size, true
+}
+
+// loaded says whether there is a set to read, and whether it is up to date.
+func (s *ids) loaded() (any, current bool, size int64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.live != nil, s.live != nil && s.have == s.want, s.size
+}
+
+// collector builds a bitmap from ascending ids.
+type collector struct {
+	live *roaring64.Bitmap
+	run  []uint64
+}
+
+func newCollector() *collector {
+	return &collector{live: roaring64.New(), run: make([]uint64, 0, 4096)}
+}
+
+func (c *collector) add(id int64) {
+	if c.run = append(c.run, uint64(id)); len(c.run) == cap(c.run) {
+		c.flush()
+	}
+}
+
+func (c *collector) flush() {
+	c.live.AddMany(c.run)
+	c.run = c.run[:0]
+}

@@ -1,0 +1,476 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/hotshelf/hotshelf/blob"
+	"github.com/hotshelf/hotshelf/cache/fence"
+)
+
+// The model: a database with other writers, the feed between it and one node,
+// and that node's cache on a faulty store. A script decides what happens next,
+// one step at a time; look-ups and loads of ids stop before and after their
+// snapshot until the script lets them go on. After every step all finished
+// reads are judged.
+
+// fault is planted in a node, for the model to find.
+type fault int
+
+const (
+	sound       fault = iota
+	noFence           // cached entries are served whatever their stamps say
+	openFlights       // flights can be joined whatever their stamps say
+	lostNote          // ids lose the changes that come during a load
+)
+
+// world is one run of the model. The main goroutine drives it; mu is for what
+// look-ups touch.
+type world struct {
+	cache *Cache
+	store *faultyStore
+	fault fault
+	// orderly says that the store's Wait keeps its promise. Then reads must
+	// not go back either.
+	orderly bool
+
+	mu      sync.Mutex
+	version int64
+	history map[int64][]int64 // of each product, the versions; 0 is "does not exist"
+	gates   []*gate
+
+	feed  []told // not yet delivered
+	own   []told // committed by this node, not yet acknowledged
+	reads []*read
+	known map[int64]int // of each product, the newest state that reads must show
+}
+
+// told is a change, and what it made of each product (an index of history).
+type told struct {
+	change blob.Change
+	states map[int64]int
+}
+
+type gate struct {
+	snapshot, answer chan struct{}
+	taken            bool
+	err              error
+}
+
+type read struct {
+	id     int64
+	floor  int // oldest state that may be answered
+	cancel context.CancelFunc
+	done   bool
+	got    int64
+	err    error
+}
+
+const products = 4
+
+// ids of two stripes, two ids each, so that products share a fence.
+func modelID(n int) int64 { return int64(1 + n%2 + n/2%2*fence.Stripes) }
+
+func (w *world) pass(ctx context.Context, snapshot func()) error {
+	g := &gate{snapshot: make(chan struct{}), answer: make(chan struct{})}
+	w.mu.Lock()
+	w.gates = append(w.gates, g)
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.gates = slices.DeleteFunc(w.gates, func(x *gate) bool { return x == g })
+		w.mu.Unlock()
+	}()
+	select {
+	case <-g.snapshot:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	snapshot()
+	select {
+	case <-g.answer:
+		return g.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *world) Lookup(ctx context.Context, ids []int64) (found []blob.Row, err error) {
+	err = w.pass(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, id := range ids {
+			if v := w.now(id); v != 0 {
+				found = append(found, row(id, v))
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+func (w *world) LiveIDs(ctx context.Context, each func(id int64)) error {
+	return w.pass(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for n := range products {
+			if id := modelID(n); w.now(id) != 0 {
+				each(id)
+			}
+		}
+	})
+}
+
+func (w *world) now(id int64) int64 {
+	h := w.history[id]
+	return h[len(h)-1]
+}
+
+// commit changes some products; all of them may get new versions, or vanish.
+func (w *world) commit(rng *rand.Rand, ids ...int64) told {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.version++
+	c := told{change: blob.Change{Version: w.version}, states: make(map[int64]int)}
+	for _, id := range ids {
+		state := w.version
+		if w.now(id) != 0 && rng.IntN(3) == 0 {
+			state = 0
+			c.change.Removed = append(c.change.Removed, id)
+		} else {
+			c.change.Changed = append(c.change.Changed, id)
+		}
+		w.history[id] = append(w.history[id], state)
+		c.states[id] = len(w.history[id]) - 1
+	}
+	w.feed = append(w.feed, c)
+	return c
+}
+
+func (w *world) learn(c told) {
+	for id, state := range c.states {
+		w.known[id] = max(w.known[id], state)
+	}
+}
+
+func (w *world) deliver() {
+	if len(w.feed) == 0 {
+		return
+	}
+	c := w.feed[0]
+	w.feed = w.feed[1:]
+	w.cache.Apply(c.change)
+	w.learn(c)
+}
+
+func (w *world) acknowledge() {
+	if len(w.own) == 0 {
+		return
+	}
+	c := w.own[0]
+	w.own = w.own[1:]
+	w.cache.Wrote(c.change)
+	w.learn(c)
+}
+
+// step does one thing. The numbers of the switch are the odds.
+func (w *world) step(rng *rand.Rand, op byte) {
+	id := modelID(int(op >> 5))
+	switch op % 32 {
+	default:
+		ctx, cancel := context.WithCancel(context.Background())
+		r := &read{id: id, floor: w.known[id], cancel: cancel}
+		w.reads = append(w.reads, r)
+		go func() {
+			defer cancel()
+			a, err := w.cache.Get(ctx, id)
+			if r.err = err; err == nil {
+				r.got = a.Version
+			} else if errors.Is(err, blob.ErrNotFound) {
+				r.err = nil
+			}
+			w.mu.Lock()
+			r.done = true
+			w.mu.Unlock()
+		}()
+	case 0, 1, 2, 3, 4, 5, 6, 7, 8: // let a look-up go on
+		if len(w.gates) > 0 {
+			g := w.gates[rng.IntN(len(w.gates))]
+			if !g.taken {
+				g.taken = true
+				close(g.snapshot)
+			} else {
+				if rng.IntN(10) == 0 {
+					g.err = fmt.Errorf("cut off: %w", blob.ErrUnavailable)
+				}
+				close(g.answer)
+			}
+		}
+	case 9, 10, 11: // another node writes
+		w.commit(rng, id)
+	case 12, 13: // this node writes
+		w.own = append(w.own, w.commit(rng, id))
+	case 14, 15, 16:
+		w.acknowledge()
+	case 17, 18, 19:
+		w.deliver()
+	case 20: // a commit with unknown outcome, which did happen
+		c := w.commit(rng, id)
+		c.change.Version = 0
+		w.cache.Wrote(c.change)
+	case 21: // a publish of some products, in no order
+		c := w.commit(rng, id, modelID(int(op>>5)+1))
+		c = told{blob.Change{Version: c.change.Version, Generation: w.version}, c.states}
+		w.feed[len(w.feed)-1] = c
+	case 22, 23:
+		w.store.settle(rng)
+	case 24:
+		w.store.evict(id)
+	case 25: // a caller leaves
+		if len(w.reads) > 0 {
+			w.reads[rng.IntN(len(w.reads))].cancel()
+		}
+	case 26: // time for failed loads to be tried again, and for misses to end
+		if rng.IntN(4) == 0 {
+			time.Sleep(time.Second)
+		}
+	}
+	synctest.Wait()
+	if w.fault == lostNote {
+		w.cache.ids.mu.Lock()
+		w.cache.ids.noted = nil
+		w.cache.ids.mu.Unlock()
+	}
+}
+
+// judge looks at the reads that have finished, and at the ids.
+func (w *world) judge() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var finished []*read
+	w.reads = slices.DeleteFunc(w.reads, func(r *read) bool {
+		if r.done {
+			finished = append(finished, r)
+		}
+		return r.done
+	})
+	for _, r := range finished {
+		if r.err != nil {
+			continue
+		}
+		state := slices.Index(w.history[r.id][r.floor:], r.got)
+		if state < 0 {
+			return fmt.Errorf("product %d: read version %d, history %v, must be from index %d", r.id, r.got, w.history[r.id], r.floor)
+		}
+		if w.orderly {
+			w.known[r.id] = max(w.known[r.id], r.floor+state)
+		}
+	}
+	if _, current, size := w.cache.ids.loaded(); current {
+		list, total, _ := w.cache.ids.page(nil, 0, 100)
+		if total != size || int64(len(list)) != total {
+			return fmt.Errorf("ids %v, but size %d", list, total)
+		}
+		for id, h := range w.history {
+			if w.told(id) && slices.Contains(list, id) != (h[len(h)-1] != 0) {
+				return fmt.Errorf("product %d: list %v, history %v", id, list, h)
+			}
+		}
+	}
+	return nil
+}
+
+// told says whether the node has been told all there is about a product.
+func (w *world) told(id int64) bool {
+	for _, c := range slices.Concat(w.feed, w.own) {
+		if _, ok := c.states[id]; ok && !slices.ContainsFunc(w.own, func(o told) bool { return o.change.Version == c.change.Version }) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(w.own, func(o told) bool { _, ok := o.states[id]; return ok })
+}
+
+// run plays a script and returns the first wrong that was seen.
+func (w *world) run(seed uint64, script []byte) (err error) {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	w.history, w.known = make(map[int64][]int64), make(map[int64]int)
+	for n := range products {
+		w.history[modelID(n)] = []int64{0}
+	}
+	w.store = &faultyStore{rng: rand.New(rand.NewPCG(seed, 1)), orderly: w.orderly, table: newTableStore()}
+	w.cache = newCache(w, w.store, time.Second)
+	if w.fault == noFence {
+		w.store.fresh = &w.cache.fence
+	}
+	if w.fault == openFlights {
+		w.cache.flights.fence = new(fence.Fence) // which nobody raises
+	}
+	w.cache.ready.Store(true)
+	go func() { _ = w.cache.Load(context.Background(), 0) }()
+	synctest.Wait()
+	defer func() {
+		for _, r := range w.reads {
+			r.cancel()
+		}
+		w.cache.Close()
+		synctest.Wait()
+	}()
+	for i, op := range script {
+		w.step(rng, op)
+		if err := w.judge(); err != nil {
+			return fmt.Errorf("step %d: %w", i, err)
+		}
+	}
+	// Everything arrives in the end; then reads and list show what there is.
+	for len(w.feed)+len(w.own) > 0 {
+		w.deliver()
+		w.acknowledge()
+	}
+	for range 100 {
+		w.step(rng, 0)
+	}
+	time.Sleep(2 * time.Second)
+	for range 20 {
+		w.step(rng, 0)
+	}
+	for n := range products {
+		w.step(rng, byte(n<<5|31))
+		for range 10 {
+			w.step(rng, 0)
+		}
+	}
+	return w.judge()
+}
+
+// faultyStore drops, delays, reorders and forgets.
+type faultyStore struct {
+	mu      sync.Mutex
+	rng     *rand.Rand
+	table   *tableStore
+	late    []lateSet
+	orderly bool
+	fresh   *fence.Fence // planted: entries come with today's stamp
+}
+
+type lateSet struct {
+	id int64
+	e  *entry
+}
+
+func (s *faultyStore) Get(id int64) (*entry, bool) {
+	e, ok := s.table.Get(id)
+	if ok && s.fresh != nil {
+		served := *e
+		served.stamp = s.fresh.Stamp(id)
+		return &served, true
+	}
+	return e, ok
+}
+
+func (s *faultyStore) Set(id int64, e *entry, _ int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.rng.IntN(4) {
+	case 0:
+		return s.rng.IntN(2) == 0 // dropped, whatever it says
+	case 1, 2:
+		s.late = append(s.late, lateSet{id, e})
+	default:
+		s.table.Set(id, e, 0)
+	}
+	return true
+}
+
+func (s *faultyStore) Wait() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.orderly && len(s.late) > 0 {
+		s.settleOne()
+	}
+}
+
+func (s *faultyStore) settle(rng *rand.Rand) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.late) > 0 {
+		s.settleOne()
+	}
+}
+
+// settleOne puts any one of the late entries into place, or not; like
+// ristretto it may keep the older of two.
+func (s *faultyStore) settleOne() {
+	i := s.rng.IntN(len(s.late))
+	l := s.late[i]
+	s.late = slices.Delete(s.late, i, i+1)
+	if _, taken := s.table.Get(l.id); taken && s.rng.IntN(2) == 0 || s.rng.IntN(4) == 0 {
+		return
+	}
+	s.table.Set(l.id, l.e, 0)
+}
+
+func (s *faultyStore) evict(id int64) {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	delete(s.table.m, id)
+}
+
+// play runs one script in a bubble.
+func play(t *testing.T, seed uint64, script []byte, orderly bool, planted fault) (err error) {
+	synctest.Test(t, func(*testing.T) {
+		err = (&world{orderly: orderly, fault: planted}).run(seed, script)
+	})
+	return err
+}
+
+func TestModel(t *testing.T) {
+	for _, orderly := range []bool{false, true} {
+		t.Run(map[bool]string{false: "unruly store", true: "orderly store"}[orderly], func(t *testing.T) {
+			rapid.Check(t, func(rt *rapid.T) {
+				seed := rapid.Uint64().Draw(rt, "seed")
+				// Long ones: it takes many steps to get into trouble.
+				script := rapid.SliceOfN(rapid.Byte(), 300, 300).Draw(rt, "script")
+				for i := range uint64(3) {
+					if err := play(t, seed+i, script, orderly, sound); err != nil {
+						rt.Fatal(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestModelFindsFaults shows that TestModel can fail.
+func TestModelFindsFaults(t *testing.T) {
+	for name, planted := range map[string]fault{
+		"cached entries without a fence":  noFence,
+		"look-ups joined without a fence": openFlights,
+		"changes lost during a load":      lostNote,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(2000) {
+				rng := rand.New(rand.NewPCG(seed, 2))
+				script := make([]byte, 300)
+				for i := range script {
+					script[i] = byte(rng.Uint32())
+				}
+				if err := play(t, seed, script, true, planted); err != nil {
+					t.Logf("found with seed %d: %v", seed, err)
+					return
+				}
+			}
+			t.Error("the fault was not found")
+		})
+	}
+}

@@ -1,0 +1,53 @@
+package cache
+
+import (
+	"fmt"
+
+	"github.com/dgraph-io/ristretto/v2"
+)
+
+// store keeps entries, or does not: it may forget any entry at any time, and
+// may drop, delay or reorder what it is told to keep. Wait returns once
+// earlier calls of Set have come to whatever end they come to.
+type store interface {
+	Get(id int64) (*entry, bool)
+	Set(id int64, e *entry, cost int64) bool
+	Wait()
+}
+
+const (
+	// typicalCost is about what an average product costs, for sizing
+	// ristretto's sketch (BenchmarkForms prints the average).
+	typicalCost = 4 << 10
+	// countersPerEntry is ristretto's advice.
+	countersPerEntry = 10
+)
+
+func newRistretto(bytes int64) (*ristretto.Cache[int64, *entry], error) {
+	r, err := ristretto.NewCache(&ristretto.Config[int64, *entry]{
+		NumCounters: max(countersPerEntry*bytes/typicalCost, 1000),
+		MaxCost:     bytes,
+		BufferItems: 64,
+		KeyToHash:   hashID,
+		// Our costs are measured heap bytes already.
+		IgnoreInternalCost: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a cache of %d bytes: %w", bytes, err)
+	}
+	return r, nil
+}
+
+// hashID mixes an id with the finaliser of MurmurHash3. It is needed because
+// ristretto takes an integer as its own hash, and then all rows of its sketch
+// collide together. The mix is a bijection, so no two ids share a hash and
+// the second hash can stay 0, "do not compare".
+func hashID(id int64) (hash, conflict uint64) {
+	h := uint64(id)
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	h ^= h >> 33
+	return h, 0
+}

@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/hotshelf/hotshelf/embedded"
+	"github.com/hotshelf/hotshelf/store"
+)
+
+// Database says which database a command works on.
+type Database struct {
+	DatabaseURL string `help:"The PostgreSQL database, as postgres://user:password@host:port/database. Empty: a private PostgreSQL in the data directory." env:"DATABASE_URL" placeholder:"URL"`
+	DataDir     string `help:"The directory of the private PostgreSQL." env:"HOTSHELF_DATA_DIR" default:".hotshelf" type:"path"`
+}
+
+// Embedded says whether the database is the private one.
+func (d Database) Embedded() bool { return d.DatabaseURL == "" }
+
+// Open connects to the database, starting the private one where it is that
+// and does not run. The function ends what was begun.
+func (d Database) Open(ctx context.Context, command string, say func(string)) (*store.DB, func(), error) {
+	if !d.Embedded() {
+		db, err := store.Open(ctx, d.DatabaseURL, command)
+		if err != nil {
+			return nil, nil, err
+		}
+		return db, db.Close, nil
+	}
+	private, err := embedded.Start(ctx, d.DataDir, embedded.Options{Log: say})
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := func() {
+		if err := private.Stop(); err != nil {
+			say(err.Error())
+		}
+	}
+	db, err := store.Open(ctx, private.URL(), command)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return db, func() { db.Close(); stop() }, nil
+}

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/hotshelf/hotshelf/etl"
+	"github.com/hotshelf/hotshelf/store"
+)
+
+// LoadJob says what to load and what to leave behind.
+type LoadJob struct {
+	Dir        string
+	Source     string // "sample" or "import"
+	Rejects    string // path of the reject file; "" for none
+	Report     string // path of the JSON report; "" for none
+	MaxRejects etl.Limit
+	Quiet      bool
+}
+
+// tableFiles names the file that each table is filled from.
+var tableFiles = map[string]string{
+	"products": "product.csv", "features": "features.csv", "styles": "styles.csv",
+	"related": "related.csv", "photos": "photos.csv", "skus": "skus.csv",
+}
+
+// Load fills catalog_next from the six files of a directory and prints the
+// account. Nothing that is live changes.
+func Load(ctx context.Context, db *store.DB, job LoadJob, io IO) error {
+	// BeginLoad drops what an earlier load left, so what can be known to fail
+	// fails before.
+	if err := etl.Check(job.Dir); err != nil {
+		return err
+	}
+	load, err := db.BeginLoad(ctx)
+	if err != nil {
+		return err
+	}
+	defer load.Close()
+
+	progress := NewProgress(io.Stderr, job.Quiet)
+	bars := make(map[string]*Bar)
+	report, err := etl.Run(ctx, etl.Options{
+		Dir:        job.Dir,
+		Open:       func(ctx context.Context, table string) (etl.Writer, error) { return load.Table(ctx, table) },
+		Rejects:    job.Rejects,
+		MaxRejects: job.MaxRejects,
+		Progress: func(p etl.Progress) {
+			for _, f := range p.Files {
+				if f.Bytes == 0 {
+					continue
+				}
+				if bars[f.File] == nil {
+					bars[f.File] = progress.Bar(f.File, f.Size, "bytes")
+				}
+				bars[f.File].Set(f.Bytes)
+			}
+		},
+	})
+	progress.Close()
+	if report != nil {
+		if err := writeReport(job, report, io); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if !job.Quiet {
+		fmt.Fprintln(io.Stderr, "adding keys, indexes and statistics")
+	}
+	counts := make(map[string]int64)
+	for table, file := range tableFiles {
+		counts[table] = report.Files[file].Loaded
+	}
+	return load.Finish(ctx, job.Source, counts)
+}
+
+func writeReport(job LoadJob, report *etl.Report, io IO) error {
+	if !job.Quiet {
+		if err := report.WriteTable(io.Stdout); err != nil {
+			return fmt.Errorf("print the report: %w", err)
+		}
+	}
+	if job.Report == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(report, "", "  ")
+	if err == nil {
+		err = os.WriteFile(job.Report, append(text, '\n'), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+)
+
+// plainInterval is how often a line is written where there is no terminal.
+const plainInterval = 5 * time.Second
+
+// Progress shows how far long work is: bars with rate and time left on a
+// terminal, a line now and then elsewhere, nothing when quiet.
+type Progress struct {
+	w     io.Writer
+	bars  *mpb.Progress // nil without a terminal
+	quiet bool
+}
+
+// NewProgress shows progress on w.
+func NewProgress(w io.Writer, quiet bool) *Progress {
+	p := &Progress{w: w, quiet: quiet}
+	if f, ok := w.(*os.File); ok && !quiet && term.IsTerminal(int(f.Fd())) {
+		p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
+	}
+	return p
+}
+
+// Close leaves the bars as they are.
+func (p *Progress) Close() {
+	if p.bars != nil {
+		p.bars.Shutdown()
+	}
+}
+
+// Bar is the progress of one piece of work.
+type Bar struct {
+	p     *Progress
+	name  string
+	total int64
+	unit  string
+	bar   *mpb.Bar
+
+	mu    sync.Mutex
+	start time.Time
+	said  time.Time
+}
+
+// Bar begins a piece of work of total units, such as products.
+func (p *Progress) Bar(name string, total int64, unit string) *Bar {
+	b := &Bar{p: p, name: name, total: total, unit: unit, start: time.Now(), said: time.Now()}
+	if p.bars != nil {
+		b.bar = p.bars.AddBar(total,
+			mpb.PrependDecorators(decor.Name(name, decor.WCSyncSpaceR)),
+			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace),
+				decor.AverageSpeed(0, " %.0f "+unit+"/s", decor.WCSyncSpace),
+				decor.AverageETA(decor.ET_STYLE_MMSS, decor.WCSyncSpace)))
+	}
+	return b
+}
+
+// Set says that n units of the work are done.
+func (b *Bar) Set(n int64) {
+	if b.bar != nil {
+		b.bar.SetCurrent(n)
+		return
+	}
+	if b.p.quiet {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if now.Sub(b.said) < plainInterval || n <= 0 {
+		return
+	}
+	b.said = now
+	spent := now.Sub(b.start)
+	rate := float64(n) / spent.Seconds()
+	left := time.Duration(float64(b.total-n) / rate * float64(time.Second))
+	fmt.Fprintf(b.p.w, "%s: %d of %d %s (%d %%), %.0f/s, %s left\n",
+		b.name, n, b.total, b.unit, 100*n/max(b.total, 1), rate, left.Round(time.Second))
+}

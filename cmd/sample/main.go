@@ -1,0 +1,35 @@
+// Command sample makes a synthetic catalogue in the format of the real files.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/hotshelf/hotshelf/cmd/internal/cli"
+	"github.com/hotshelf/hotshelf/sample"
+)
+
+type flags struct {
+	Dir      string         `arg:"" help:"Where to write the six CSV files; made where it does not exist."`
+	Products int64          `help:"How many products to make." default:"1000" placeholder:"N"`
+	Seed     uint64         `help:"Another seed gives another catalogue; the same seed always the same." default:"1" placeholder:"S"`
+	Edition  sample.Edition `help:"clean, or messy: with every known defect planted." default:"clean" placeholder:"NAME"`
+}
+
+func main() {
+	cli.Main("sample", "Make a synthetic catalogue, and print as JSON what is in it.", run)
+}
+
+func run(ctx context.Context, f flags, io cli.IO) error {
+	summary, err := sample.Write(ctx, sample.Options{Dir: f.Dir, Products: f.Products, Seed: f.Seed, Edition: f.Edition})
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(summary, "", "  ")
+	if err != nil {
+		return fmt.Errorf("print the summary: %w", err)
+	}
+	_, err = fmt.Fprintf(io.Stdout, "%s\n", text)
+	return err
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/hotshelf/hotshelf/blob"
+	"github.com/hotshelf/hotshelf/cmd/internal/cli"
+	"github.com/hotshelf/hotshelf/sample"
+	"github.com/hotshelf/hotshelf/store"
+)
+
+// The catalogue of a first start.
+const (
+	sampleProducts = 1000
+	sampleSeed     = 1
+)
+
+// firstCatalogue makes, loads and warms a sample catalogue where the private
+// database has neither a catalogue nor a load that waits for warm.
+func firstCatalogue(ctx context.Context, db *store.DB, dataDir string, streams cli.IO, log *slog.Logger) error {
+	state, err := db.State(ctx)
+	if err != nil && !errors.Is(err, blob.ErrNotReady) {
+		return err
+	}
+	if state.Generation > 0 || state.LoadWaits {
+		return nil
+	}
+	log.Info("the database is empty: making a sample catalogue", "products", sampleProducts)
+	dir, err := os.MkdirTemp(dataDir, "sample-")
+	if err != nil {
+		return fmt.Errorf("make the sample catalogue: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	dir = filepath.Join(dir, "csv")
+	if _, err := sample.Write(ctx, sample.Options{Dir: dir, Products: sampleProducts, Seed: sampleSeed}); err != nil {
+		return fmt.Errorf("make the sample catalogue: %w", err)
+	}
+	if err := cli.Load(ctx, db, cli.LoadJob{Dir: dir, Source: "sample", Quiet: true}, streams); err != nil {
+		return fmt.Errorf("load the sample catalogue: %w", err)
+	}
+	if err := cli.Warm(ctx, db, cli.WarmJob{Quiet: true}, streams); err != nil {
+		return fmt.Errorf("warm the sample catalogue: %w", err)
+	}
+	return nil
+}
+
+// greet says where the server listens and what to try.
+func greet(w io.Writer, addr net.Addr, notReady []string) {
+	host, port, _ := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	base := "http://" + net.JoinHostPort(host, port)
+	if len(notReady) > 0 {
+		fmt.Fprintf(w, "hotshelf listens on %s, but is not ready: %s\n", base, notReady[0])
+		return
+	}
+	fmt.Fprintf(w, `hotshelf listens on %[1]s. Try:
+
+  curl '%[1]s/products/list?page=1&count=2'
+  curl %[1]s/products/1
+  curl %[1]s/products/1/styles
+  curl %[1]s/products/1/related
+
+`, base)
+}

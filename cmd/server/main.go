@@ -1,0 +1,91 @@
+// Command server answers the storefront from the published catalogue.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"github.com/hotshelf/hotshelf/cache"
+	"github.com/hotshelf/hotshelf/cmd/internal/cli"
+	httpd "github.com/hotshelf/hotshelf/http"
+)
+
+type flags struct {
+	cli.Database
+	Addr       string   `help:"Where to listen." default:":8080" placeholder:"HOST:PORT"`
+	Memory     memory   `help:"What the server may use, such as 256MiB; auto is a quarter of the container's or machine's memory." default:"auto" placeholder:"SIZE"`
+	CORSOrigin []string `help:"Origins whose pages may read the answers; may be given several times." default:"*" placeholder:"ORIGIN"`
+}
+
+const (
+	// missTimeout is how long a read waits for the database.
+	missTimeout = 2 * time.Second
+	// drainTimeout is how long a stopping server waits for requests under way.
+	drainTimeout = 10 * time.Second
+)
+
+func main() { cli.Main("server", "Serve the catalogue.", run) }
+
+// run builds from the bottom up, serves until ctx ends, and takes down in
+// reverse order.
+func run(ctx context.Context, f flags, io cli.IO) (err error) {
+	log := slog.New(slog.NewTextHandler(io.Stderr, nil))
+	debug.SetMemoryLimit(f.Memory.limit())
+
+	listener, err := net.Listen("tcp", f.Addr)
+	if err != nil {
+		return fmt.Errorf("can't listen on %s: %w", f.Addr, cause(err))
+	}
+	defer func() { _ = listener.Close() }()
+
+	db, closeDB, err := f.Open(ctx, "server", func(line string) { log.Info(line) })
+	if err != nil {
+		return err
+	}
+	defer closeDB()
+	if f.Embedded() {
+		if err := firstCatalogue(ctx, db, f.DataDir, io, log); err != nil {
+			return err
+		}
+	}
+
+	blobs, err := cache.New(cache.Config{Bytes: f.Memory.cache(), MissTimeout: missTimeout, Source: db})
+	if err != nil {
+		return fmt.Errorf("make the cache: %w", err)
+	}
+	defer blobs.Close()
+	node := newNode(blobs, log)
+	stopFollowing := node.follow(ctx, db)
+	defer stopFollowing()
+
+	server := httpd.New(httpd.Config{Catalogue: blobs, Ready: node.ready, CORSOrigins: f.CORSOrigin, Logger: log})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	greet(io.Stdout, listener.Addr(), node.ready())
+
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	log.Info("stopping")
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		log.Warn("requests were cut off", "error", err)
+	}
+	return nil
+}
+
+// cause is the innermost error: "address already in use" without the rest.
+func cause(err error) error {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err
+}

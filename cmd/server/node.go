@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hotshelf/hotshelf/blob"
+	"github.com/hotshelf/hotshelf/cache"
+	"github.com/hotshelf/hotshelf/store"
+)
+
+// feedPoll is how often the change feed is looked at when no notification comes.
+const feedPoll = 250 * time.Millisecond
+
+// node keeps the cache informed of what happens in the database.
+type node struct {
+	cache *cache.Cache
+	log   *slog.Logger
+
+	mu     sync.Mutex
+	reason string // why there is no catalogue to serve; "" when there is
+	loaded bool   // the cache has taken a catalogue in; only the follower uses it
+}
+
+func newNode(c *cache.Cache, log *slog.Logger) *node {
+	return &node{cache: c, log: log, reason: blob.ErrNotReady.Error()}
+}
+
+// follow starts following the feed and returns once the state of the database
+// was taken in for the first time, or could not be for a while. The function
+// ends it.
+func (n *node) follow(ctx context.Context, db *store.DB) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done, first := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	go func() {
+		defer close(done)
+		db.Follow(ctx, feedPoll, store.Node{
+			Reset: func(ctx context.Context, s store.State) error {
+				defer once.Do(func() { close(first) })
+				return n.reset(ctx, s)
+			},
+			Apply: n.apply,
+			Lost:  func(err error) { n.log.Warn("the database can't be followed", "error", err) },
+		})
+	}()
+	select {
+	case <-first:
+	case <-time.After(time.Second):
+	}
+	return func() { cancel(); <-done }
+}
+
+func (n *node) reset(ctx context.Context, s store.State) error {
+	n.loaded = false
+	if s.Generation == 0 {
+		reason := blob.ErrNotReady.Error()
+		if s.LoadWaits {
+			reason = "a load waits to be published: run warm"
+		}
+		n.setReason(reason)
+		return nil
+	}
+	if s.BuilderVersion != blob.BuilderVersion {
+		n.log.Warn("the shelf was made by another version of the builder: run warm",
+			"theirs", s.BuilderVersion, "ours", blob.BuilderVersion)
+	}
+	return n.load(ctx, s.Head)
+}
+
+func (n *node) apply(ctx context.Context, c blob.Change) error {
+	if !n.loaded {
+		// The first publish of a database that had no catalogue.
+		return n.load(ctx, c.Version)
+	}
+	n.cache.Apply(c)
+	if c.Generation > 0 {
+		n.log.Info("a new catalogue is live", "generation", c.Generation)
+	}
+	return nil
+}
+
+func (n *node) load(ctx context.Context, head int64) error {
+	if err := n.cache.Load(ctx, head); err != nil {
+		return err
+	}
+	n.loaded = true
+	n.setReason("")
+	return nil
+}
+
+func (n *node) setReason(reason string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.reason = reason
+}
+
+// ready lists why reads can't be answered.
+func (n *node) ready() []string {
+	n.mu.Lock()
+	reason := n.reason
+	n.mu.Unlock()
+	if reason != "" {
+		return []string{reason}
+	}
+	if err := n.cache.Ready(); err != nil {
+		n.log.Debug("not ready", "error", err)
+		if errors.Is(err, blob.ErrNotReady) {
+			return []string{blob.ErrNotReady.Error()}
+		}
+		return []string{"the list of products is not loaded yet"}
+	}
+	return nil
+}

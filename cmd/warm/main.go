@@ -1,0 +1,27 @@
+// Command warm builds every product's responses and publishes them, together
+// with the rows of a load that waits.
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hotshelf/hotshelf/cmd/internal/cli"
+)
+
+type flags struct {
+	cli.Database
+	Contract string `help:"Shape the responses for the storefronts of this family: pulsar or atelier. Empty keeps the catalogue's, pulsar at first." enum:"pulsar,atelier," default:"" placeholder:"NAME"`
+	Quiet    bool   `help:"No progress and no summary."`
+}
+
+func main() { cli.Main("warm", "Build the responses of all products and publish them.", run) }
+
+func run(ctx context.Context, f flags, io cli.IO) error {
+	db, closeDB, err := f.Open(ctx, "warm", func(line string) { fmt.Fprintln(io.Stderr, line) })
+	if err != nil {
+		return err
+	}
+	defer closeDB()
+	return cli.Warm(ctx, db, cli.WarmJob{Contract: f.Contract, Quiet: f.Quiet}, io)
+}

@@ -1,0 +1,44 @@
+package http
+
+// Names and values of headers, in the byte form that fasthttp takes without a
+// conversion. They stand for constants: nothing changes them.
+var (
+	headerAccept        = []byte("Accept-Encoding")
+	headerAllow         = []byte("Allow")
+	headerCacheControl  = []byte("Cache-Control")
+	headerConnection    = []byte("Connection")
+	headerContentLength = []byte("Content-Length")
+	headerContentType   = []byte("Content-Type")
+	headerETag          = []byte("ETag")
+	headerIfNoneMatch   = []byte("If-None-Match")
+	headerMissing       = []byte("Hotshelf-Missing")
+	headerOrigin        = []byte("Origin")
+	headerRetryAfter    = []byte("Retry-After")
+	headerTotal         = []byte("X-Total-Count")
+	headerVary          = []byte("Vary")
+
+	headerAllowHeaders = []byte("Access-Control-Allow-Headers")
+	headerAllowMethods = []byte("Access-Control-Allow-Methods")
+	headerAllowOrigin  = []byte("Access-Control-Allow-Origin")
+	headerExpose       = []byte("Access-Control-Expose-Headers")
+	headerMaxAge       = []byte("Access-Control-Max-Age")
+
+	valueJSON       = []byte("application/json")
+	valueProblem    = []byte("application/problem+json")
+	valueYAML       = []byte("application/yaml")
+	valueGzip       = []byte("gzip")
+	valueRevalidate = []byte("public, no-cache")
+	valueNoStore    = []byte("no-store")
+	valueReadOnly   = []byte("GET, HEAD, OPTIONS")
+
+	// The ways in which an answer may depend on the request's headers.
+	varyEncoding       = []byte("Accept-Encoding")
+	varyOrigin         = []byte("Origin")
+	varyEncodingOrigin = []byte("Accept-Encoding, Origin")
+
+	valueAny     = []byte("*")
+	valueHeaders = []byte("Authorization, Content-Type, If-Match, If-None-Match")
+	valueMethods = []byte("GET, HEAD, POST, PUT, PATCH, DELETE")
+	valueMaxAge  = []byte("86400")
+	valueExpose  = []byte("ETag, Location, Retry-After, X-Total-Count, Hotshelf-Missing, Hotshelf-Stale")
+)

@@ -1,0 +1,74 @@
+package http
+
+import (
+	"github.com/valyala/fasthttp"
+
+	"github.com/hotshelf/hotshelf/blob"
+)
+
+// read answers a read route. segment is the path's product id as it was sent.
+func (s *Server) read(ctx *fasthttp.RequestCtx, r readRoute, segment []byte) {
+	switch r {
+	case readList:
+		s.page(ctx)
+		return
+	case readProducts:
+		s.products(ctx)
+		return
+	}
+	id, ok := parseNumber(segment)
+	if !ok {
+		s.badRequest(ctx, "A product id is a whole number from 1 to 9223372036854775807, in decimal digits.")
+		return
+	}
+	a, err := s.catalogue.Get(s.base, id)
+	if err != nil {
+		s.fail(ctx, err)
+		return
+	}
+	switch r {
+	case readStyles:
+		answer(ctx, a, &a.Styles)
+	case readRelated:
+		answer(ctx, a, &a.Related)
+	default:
+		answer(ctx, a, &a.Detail)
+	}
+}
+
+// answer sends one of a's bodies, in the form that the client takes. This is
+// the hot path: it only chooses among bytes that are there. HEAD comes here
+// too; fasthttp leaves its body out.
+func answer(ctx *fasthttp.RequestCtx, a *blob.Answers, body *blob.Answer) {
+	form, tag := body.Body, a.ETag
+	zipped := body.Gzip != nil && acceptsGzip(ctx.Request.Header.PeekBytes(headerAccept))
+	if zipped {
+		form, tag = body.Gzip, a.GzipETag
+	}
+	if held := ctx.Request.Header.PeekBytes(headerIfNoneMatch); held != nil {
+		if tag := heldTag(held, tag, a.ETag); tag != nil {
+			notModified(ctx, tag)
+			return
+		}
+	}
+	if zipped {
+		ctx.Response.Header.SetContentEncodingBytes(valueGzip)
+	}
+	ctx.Response.Header.SetContentTypeBytes(valueJSON)
+	setValidators(ctx, tag)
+	ctx.Response.SetBodyRaw(form)
+}
+
+// parseNumber reads an id, a page or a count: decimal digits only, from 1 to
+// the largest of 63 bits. Leading zeros don't change a number, so they are let
+// pass; signs, blanks, exponents and percent-encoding are none of its digits.
+func parseNumber(b []byte) (n int64, ok bool) {
+	for _, ch := range b {
+		digit := int64(ch) - '0'
+		if digit < 0 || digit > 9 || n > (1<<63-1-digit)/10 {
+			return 0, false
+		}
+		n = n*10 + digit
+	}
+	return n, n > 0
+}

@@ -1,0 +1,184 @@
+// Package http answers the storefronts: it owns the routes, the headers, the
+// form of every error, and the OpenAPI description of all that. It is the
+// only package that knows fasthttp. Import it as httpd.
+//
+// cmd/server makes a Server and hands it what to read from. What must always
+// hold: a hit sends bytes that were made before, without a copy and without an
+// allocation of ours; every 4xx and 5xx is application/problem+json in our own
+// words; and no request ends the process.
+package http
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fasthttp/router"
+	"github.com/valyala/fasthttp"
+
+	"github.com/hotshelf/hotshelf/blob"
+)
+
+// Catalogue is what the read routes read from. What it returns is shared and
+// never changed. The errors it may wrap are those of package blob; the context
+// it is given has no deadline, so how long a miss may wait is its own matter.
+type Catalogue interface {
+	// Get returns one product's answers, or blob.ErrNotFound.
+	Get(ctx context.Context, id int64) (*blob.Answers, error)
+	// Many appends the answers of ids to dst in the order of ids, an id that
+	// is given twice twice. Those that don't exist are left out.
+	Many(ctx context.Context, dst []*blob.Answers, ids []int64) ([]*blob.Answers, error)
+	// Page appends to dst up to count products by ascending id, leaving out
+	// the first offset, and returns how many there are in all. An offset past
+	// the end is no error.
+	Page(ctx context.Context, dst []*blob.Answers, offset, count int64) (page []*blob.Answers, total int64, err error)
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Catalogue Catalogue
+	// Ready lists, in words fit for the public, why requests can't be answered
+	// yet; none means ready. Nil stands for a server that is always ready.
+	Ready func() (reasons []string)
+	// CORSOrigins are the origins whose pages may read answers. None, or one
+	// that is "*", allows all.
+	CORSOrigins []string
+	// MaxConns bounds the open connections; 0 means 4,096. The next one is
+	// answered with 503 and closed. A connection costs about 25 kB.
+	MaxConns int
+	// Logger takes panics, unforeseen errors, and (at debug level) what
+	// fasthttp says of broken connections. Nil drops them.
+	Logger *slog.Logger
+}
+
+// Limits of a connection. The idle time is longer than the 60 s that nginx
+// keeps its own end by default, so that nginx closes first and never sends a
+// request into a closing connection.
+const (
+	maxHeader       = 8 << 10 // bytes of request line and headers together
+	maxBody         = 1 << 20 // bytes: far more than a product with 10,000 SKUs needs
+	readTimeout     = 10 * time.Second
+	writeTimeout    = 30 * time.Second
+	idleTimeout     = 90 * time.Second
+	defaultMaxConns = 4096
+	// keptBuffer is the largest body buffer that a connection keeps between
+	// requests; without it, one page of 500 products would pin its size in
+	// memory on every connection that ever asked for one.
+	keptBuffer = 16 << 10
+)
+
+// Server serves the catalogue. It is made by New.
+type Server struct {
+	catalogue Catalogue
+	ready     func() []string
+	cors      cors
+	log       *slog.Logger
+	router    *router.Router
+	fast      fasthttp.Server
+	maxConns  int
+	scratches sync.Pool // of *scratch
+
+	// base is what handlers call the catalogue with: a fasthttp request is a
+	// context too, but its bytes die with the handler. It ends with Shutdown.
+	base context.Context
+	end  context.CancelFunc
+
+	draining atomic.Bool
+	panics   atomic.Int64
+}
+
+// New makes a server that is ready for Serve.
+func New(config Config) *Server {
+	s := &Server{
+		catalogue: config.Catalogue,
+		ready:     config.Ready,
+		cors:      newCORS(config.CORSOrigins),
+		log:       config.Logger,
+		maxConns:  config.MaxConns,
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.maxConns == 0 {
+		s.maxConns = defaultMaxConns
+	}
+	s.base, s.end = context.WithCancel(context.Background())
+	s.router = s.newRouter()
+	fasthttp.SetBodySizePoolLimit(keptBuffer, keptBuffer)
+	s.fast = fasthttp.Server{
+		Handler:            s.handle,
+		ErrorHandler:       s.unreadable,
+		Logger:             debugLog{s.log},
+		Concurrency:        s.maxConns + 1, // the listener turns away the surplus first, in better form
+		ReadBufferSize:     maxHeader,
+		MaxRequestBodySize: maxBody,
+		ReadTimeout:        readTimeout,
+		WriteTimeout:       writeTimeout,
+		IdleTimeout:        idleTimeout,
+		LazyRequestTime:    true,
+		CloseOnShutdown:    true,
+
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		DisablePreParseMultipartForm: true,
+		SecureErrorLogMessage:        true,
+	}
+	return s
+}
+
+// Serve answers the connections of l until Shutdown, and closes l.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.fast.Serve(s.limit(l)); err != nil {
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// Shutdown turns readiness off, closes the listeners and waits until the
+// requests that have been received are answered. When ctx ends first, those
+// still waiting for the catalogue are given up, and ctx's error is returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	defer s.end()
+	if err := s.fast.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("shut the HTTP server down: %w", err)
+	}
+	return nil
+}
+
+// Panics is how many requests have ended in a panic since the start.
+func (s *Server) Panics() int64 { return s.panics.Load() }
+
+// handle is the one way in of every request that could be parsed.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	s.dispatch(ctx)
+	s.cors.mark(ctx)
+}
+
+// recovered turns a panic into a 500. It has to be deferred itself.
+func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	s.panics.Add(1)
+	s.log.Error("a handler panicked", "method", string(ctx.Method()), "path", instance(ctx),
+		"panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	ctx.Response.Reset()
+	s.problem(ctx, fasthttp.StatusInternalServerError, detailInternal)
+}
+
+// debugLog hands fasthttp's log lines on. They are about broken connections
+// and repeat what clients sent, so they are of use only in search of a fault.
+type debugLog struct{ log *slog.Logger }
+
+func (d debugLog) Printf(format string, args ...any) {
+	if d.log.Enabled(context.Background(), slog.LevelDebug) {
+		d.log.Debug("fasthttp: " + fmt.Sprintf(format, args...))
+	}
+}

@@ -1,0 +1,178 @@
+// Package store is Postgres: look-ups, the change feed, bulk copy in and out,
+// locks and publishing. All SQL is here.
+//
+// The commands wire it to cache, etl and warm, each of which owns the
+// interface that it needs of a store. What must always hold: nothing live
+// changes except in one transaction under the write lock, and whatever goes
+// live does so whole.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/hotshelf/hotshelf"
+	"github.com/hotshelf/hotshelf/blob"
+)
+
+// DB is a database that holds, or will hold, a catalogue.
+type DB struct {
+	pool *pgxpool.Pool
+	name string // the connections' application_name, "hotshelf load (process 12 on shop1)"
+}
+
+// Open connects to the database of url on behalf of a command, such as "load".
+// It fails where the database does not answer within ten seconds, and where it
+// holds a schema newer than this program's; it changes nothing.
+func Open(ctx context.Context, url, command string) (*DB, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// The parser's words may quote the password.
+		return nil, errors.New("the database URL can't be read: expected postgres://user:password@host:port/database")
+	}
+	host, _ := os.Hostname()
+	db := &DB{name: fmt.Sprintf("hotshelf %s (process %d on %s)", command, os.Getpid(), host)}
+	config.ConnConfig.RuntimeParams["application_name"] = db.name
+	config.ConnConfig.ConnectTimeout = 10 * time.Second
+	// A publish and a load's finish need a few connections beside each other.
+	config.MaxConns = max(config.MaxConns, 8)
+	// A cancelled statement is cancelled in the server too, instead of going
+	// on there, with its locks, when nobody waits for it any longer.
+	config.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 5 * time.Second}
+	}
+	db.pool, err = pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the database: %w", err)
+	}
+	if _, err := db.State(ctx); err != nil && !errors.Is(err, blob.ErrNotReady) {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// Settings of the connections that load and warm work on. The first makes a
+// statement end when this program was killed while it runs; not every system
+// can do that.
+const (
+	endWithClient = `set client_connection_check_interval = '2s'`
+	workerMemory  = `set maintenance_work_mem = '64MB'; set work_mem = '32MB'`
+)
+
+// worker takes a connection out of the pool for long work; its user closes it.
+func (db *DB) worker(ctx context.Context) (*pgx.Conn, error) {
+	pooled, err := db.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the database: %w", classify(err))
+	}
+	conn := pooled.Hijack()
+	_, _ = conn.Exec(ctx, endWithClient)
+	if _, err := conn.PgConn().Exec(ctx, workerMemory).ReadAll(); err != nil {
+		closeConn(conn)
+		return nil, fmt.Errorf("set up a connection: %w", classify(err))
+	}
+	return conn, nil
+}
+
+// Close ends all connections.
+func (db *DB) Close() { db.pool.Close() }
+
+// State is the catalogue's record at one moment, with the head of its feed.
+type State struct {
+	Epoch          string // another epoch is another database
+	Generation     int64  // 0 while nothing was ever published
+	Head           int64  // version of the newest feed entry, 0 without one
+	Contract       blob.Contract
+	BuilderVersion int
+	Source         string // "sample" or "import"; "" before the first publish
+	LoadWaits      bool   // a complete load waits for warm
+}
+
+const selectState = `
+select c.epoch::text, c.schema_version, c.generation, c.contract, c.builder_version,
+       coalesce(c.source, ''), c.next_loaded_at is not null,
+       coalesce((select max(f.version) from hotshelf.feed f), 0)
+from hotshelf.catalogue c`
+
+// State reads the record. It returns blob.ErrNotReady where the database has
+// no hotshelf schema, and an error where the schema is newer than the program.
+func (db *DB) State(ctx context.Context) (State, error) {
+	return readState(ctx, db.pool)
+}
+
+// querier is what a pool, a connection and a transaction have in common.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+func readState(ctx context.Context, q querier) (State, error) {
+	var s State
+	var schema int
+	var contract string
+	err := q.QueryRow(ctx, selectState).Scan(&s.Epoch, &schema, &s.Generation, &contract, &s.BuilderVersion,
+		&s.Source, &s.LoadWaits, &s.Head)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return s, blob.ErrNotReady
+	}
+	if err != nil {
+		return s, fmt.Errorf("read the catalogue's record: %w", classify(err))
+	}
+	if schema > hotshelf.SchemaVersion {
+		return s, fmt.Errorf("the database has schema version %d, this program knows %d: use a newer hotshelf",
+			schema, hotshelf.SchemaVersion)
+	}
+	s.Contract, err = blob.ParseContract(contract)
+	return s, err
+}
+
+// ensureSchema sets the database up, or brings it to this program's version.
+// It leaves one that is up to date alone, so that no lock is taken on tables
+// that are being read.
+func ensureSchema(ctx context.Context, conn *pgx.Conn) error {
+	var version int
+	err := conn.QueryRow(ctx, `select schema_version from hotshelf.catalogue`).Scan(&version)
+	if err == nil && version == hotshelf.SchemaVersion {
+		return nil
+	}
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) && !errors.Is(classify(err), blob.ErrNotReady) {
+		return fmt.Errorf("read the schema version: %w", classify(err))
+	}
+	// Without arguments a script runs as one transaction.
+	if _, err := conn.PgConn().Exec(ctx, hotshelf.Schema).ReadAll(); err != nil {
+		return fmt.Errorf("set up the database: %w", classify(err))
+	}
+	return nil
+}
+
+// classify adds the sentinel that callers ask for to an error of the driver:
+// blob.ErrNotReady where hotshelf's tables don't exist, blob.ErrUnavailable
+// where the database can't be reached, is starting or stopping, or is full.
+func classify(err error) error {
+	if err == nil || errors.Is(err, blob.ErrUnavailable) {
+		return err
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch {
+		case pg.Code == "42P01", pg.Code == "3F000": // undefined_table, invalid_schema_name
+			return fmt.Errorf("%w (%w)", blob.ErrNotReady, err)
+		case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57"):
+			return fmt.Errorf("%w: %w", blob.ErrUnavailable, err)
+		}
+		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", blob.ErrUnavailable, err)
+}
