@@ -96,7 +96,7 @@ func TestEphemeralKilled(t *testing.T) {
 // the last one, whether in this process or another.
 func TestSharedByProcesses(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := madeDir(t)
 	starter := spawn(t, "hold", dir)
 	url := starter.mustReady()
 	other := spawn(t, "hold", dir)
@@ -121,7 +121,7 @@ func TestSharedByProcesses(t *testing.T) {
 // next command takes it over, and ends it.
 func TestHoldersKilled(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := madeDir(t)
 	one, two := spawn(t, "hold", dir), spawn(t, "hold", dir)
 	one.mustReady()
 	two.mustReady()
@@ -140,7 +140,7 @@ func TestHoldersKilled(t *testing.T) {
 // share in it keep the next one alive.
 func TestPostmasterKilled(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := madeDir(t)
 	holder := spawn(t, "hold", dir)
 	mustQuery(t, holder.mustReady(), "CREATE TABLE kept AS SELECT 7 AS n")
 	if err := syscall.Kill(postmasterPID(t, dir), syscall.SIGKILL); err != nil {
@@ -173,8 +173,7 @@ func TestPostmasterKilled(t *testing.T) {
 // and to a program that is called postgres but serves another directory.
 func TestStalePIDFile(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
-	mustStop(t, mustStart(t, dir))
+	dir := madeDir(t)
 	data := filepath.Join(dir, "postgres")
 
 	foreign := filepath.Join(t.TempDir(), "postgres")
@@ -217,7 +216,7 @@ func TestStalePIDFile(t *testing.T) {
 // disturbed.
 func TestForeignServer(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := madeDir(t)
 	s := mustStart(t, dir)
 	// As if by hand: without the lock that our servers hold.
 	if err := os.Remove(filepath.Join(dir, "processes.lock")); err != nil {
@@ -286,7 +285,7 @@ func TestComeAndGo(t *testing.T) {
 		t.Skip("a second of many processes")
 	}
 	t.Parallel()
-	dir := tempDir(t)
+	dir := madeDir(t)
 	var all []*process
 	for range 4 {
 		all = append(all, spawn(t, "storm", dir))
@@ -334,6 +333,7 @@ func TestOddPaths(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(tempDir(t), below)
+			makeCluster(t, dir)
 			p := spawn(t, "hold", dir)
 			socket := filepath.Dir(socketOf(t, p.mustReady()))
 			s := mustStart(t, dir)

@@ -55,8 +55,7 @@ func TestBadDirectories(t *testing.T) {
 // The cluster of another major version isn't touched.
 func TestOtherMajorVersion(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
-	mustStop(t, mustStart(t, dir))
+	dir := madeDir(t)
 	data := filepath.Join(dir, "postgres")
 	if err := os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte("13\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -94,8 +93,7 @@ func listing(t *testing.T, root string) string {
 // What PostgreSQL says when it doesn't start reaches the user.
 func TestExitsAtStart(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
-	mustStop(t, mustStart(t, dir))
+	dir := madeDir(t)
 	auto := filepath.Join(dir, "postgres", "postgresql.auto.conf")
 	if err := os.WriteFile(auto, []byte("no_such_setting = 1\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -198,6 +196,7 @@ func TestOthersCantConnect(t *testing.T) {
 	for name, below := range map[string]string{"in the cluster": "", "apart": strings.Repeat("deep/", 30)} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(tempDir(t), below)
+			makeCluster(t, dir)
 			s := mustStart(t, dir)
 			// Even below a directory that everybody passes.
 			if err := os.Chmod(dir, 0o755); err != nil {

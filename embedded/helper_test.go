@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,7 +35,50 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := os.RemoveAll(made.root); err != nil {
+		fmt.Println(err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// made is a data directory to copy: most tests are not about making one.
+var made struct {
+	once sync.Once
+	root string
+	err  error
+}
+
+// makeCluster copies a fresh cluster to dir.
+func makeCluster(t *testing.T, dir string) {
+	t.Helper()
+	made.once.Do(func() {
+		if made.root, made.err = os.MkdirTemp("", "hotshelf-embedded-made-"); made.err != nil {
+			return
+		}
+		var s *Server
+		if s, made.err = Start(context.Background(), filepath.Join(made.root, "data"), Options{}); made.err == nil {
+			made.err = s.Stop()
+		}
+	})
+	if made.err != nil {
+		t.Fatal(made.err)
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-a", filepath.Join(made.root, "data"), dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// madeDir is a data directory with a cluster in it.
+func madeDir(t *testing.T) string {
+	t.Helper()
+	dir := tempDir(t)
+	makeCluster(t, dir)
+	return dir
 }
 
 func helper(what, dir string) error {

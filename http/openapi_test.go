@@ -151,12 +151,12 @@ func checkBody(described *openapi3.Response, method string, got reply) error {
 }
 
 type exchange struct {
-	shelf   string // how the catalogue behaves
-	method  string
-	path    string // as described
-	target  string // as requested
-	header  string
-	status  int
+	shelf  string // how the catalogue behaves
+	method string
+	path   string // as described
+	target string // as requested
+	header string
+	status int
 }
 
 // exchanges is every kind of response that the handlers give.

@@ -128,21 +128,30 @@ func readState(ctx context.Context, q querier) (State, error) {
 		return s, fmt.Errorf("read the catalogue's record: %w", classify(err))
 	}
 	if schema > hotshelf.SchemaVersion {
-		return s, fmt.Errorf("the database has schema version %d, this program knows %d: use a newer hotshelf",
-			schema, hotshelf.SchemaVersion)
+		return s, errNewerSchema(schema)
 	}
 	s.Contract, err = blob.ParseContract(contract)
 	return s, err
 }
+
+func errNewerSchema(version int) error {
+	return fmt.Errorf("the database has schema version %d, this program knows %d: use a newer hotshelf",
+		version, hotshelf.SchemaVersion)
+}
+
+const selectSchemaVersion = `select schema_version from hotshelf.catalogue`
 
 // ensureSchema sets the database up, or brings it to this program's version.
 // It leaves one that is up to date alone, so that no lock is taken on tables
 // that are being read.
 func ensureSchema(ctx context.Context, conn *pgx.Conn) error {
 	var version int
-	err := conn.QueryRow(ctx, `select schema_version from hotshelf.catalogue`).Scan(&version)
+	err := conn.QueryRow(ctx, selectSchemaVersion).Scan(&version)
 	if err == nil && version == hotshelf.SchemaVersion {
 		return nil
+	}
+	if err == nil && version > hotshelf.SchemaVersion {
+		return errNewerSchema(version)
 	}
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) && !errors.Is(classify(err), blob.ErrNotReady) {
 		return fmt.Errorf("read the schema version: %w", classify(err))
