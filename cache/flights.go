@@ -278,6 +278,9 @@ func (f *flights) finish(batch []*flight, down bool) {
 	f.down = down
 	for _, fl := range batch {
 		if fl.next != nil {
+			if fl.entry != nil {
+				fl.next.old = fl.entry
+			}
 			f.queue = append(f.queue, fl.next)
 		}
 		f.forget(fl)

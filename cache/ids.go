@@ -46,6 +46,8 @@ type ids struct {
 	// the version of the newest: what the feed says of an older one is outdated.
 	told int64
 	own  map[int64]int64
+
+	iterators sync.Pool // *roaring64.IntIterator64, which point into themselves
 }
 
 type edit struct {
@@ -169,7 +171,11 @@ func (s *ids) page(dst []int64, offset, count int64) (page []int64, total int64,
 	if err != nil {
 		return dst, s.size, true
 	}
-	var it roaring64.IntIterator64
+	it, _ := s.iterators.Get().(*roaring64.IntIterator64)
+	if it == nil {
+		it = new(roaring64.IntIterator64)
+	}
+	defer s.iterators.Put(it)
 	it.Initialize(s.live)
 	it.AdvanceIfNeeded(first)
 	for n := min(count, s.size-offset); n > 0; n-- {

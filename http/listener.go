@@ -56,8 +56,10 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 // first, with its request still unread, would reset the connection and could
 // take the answer with it.
 func (l *limitedListener) refuse(c net.Conn) {
-	defer func() { <-l.slots }()
-	defer c.Close()
+	defer func() {
+		_ = c.Close()
+		<-l.slots
+	}()
 	_ = c.SetDeadline(time.Now().Add(linger))
 	if _, err := c.Write(l.refusal); err != nil {
 		return

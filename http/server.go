@@ -49,7 +49,8 @@ type Config struct {
 	// that is "*", allows all.
 	CORSOrigins []string
 	// MaxConns bounds the open connections; 0 means 4,096. The next one is
-	// answered with 503 and closed. A connection costs about 25 kB.
+	// answered with 503 and closed. An idle connection holds about 21 kB of heap
+	// and stack (measured, after a request for styles).
 	MaxConns int
 	// Logger takes panics, unforeseen errors, and (at debug level) what
 	// fasthttp says of broken connections. Nil drops them.

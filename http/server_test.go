@@ -115,7 +115,7 @@ func TestShutdownGivesUp(t *testing.T) {
 		s.enter = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		l := fasthttputil.NewInmemoryListener()
 		server := inBubble(Config{Catalogue: s})
-		go server.Serve(l)
+		go func() { _ = server.Serve(l) }()
 		reply := ask(t, l, "GET /products/1 HTTP/1.1\r\nHost: x\r\n\r\n")
 		synctest.Wait()
 
@@ -153,7 +153,7 @@ func TestSlowClients(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := fasthttputil.NewInmemoryListener()
 				server := inBubble(Config{Catalogue: newShelf(t, blob.Pulsar)})
-				go server.Serve(l)
+				go func() { _ = server.Serve(l) }()
 				began := time.Now()
 				reply := ask(t, l, test.write...)
 				got := <-reply

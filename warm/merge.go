@@ -36,9 +36,12 @@ func (l *lane) buildRange(ctx context.Context, lo, hi int64) error {
 		photos: &cursors[4], skus: &cursors[5],
 	}
 	live := &cursors[6]
-	for m.next(&l.product) {
-		blob.Build(&l.blobs, &l.product, l.job.Contract)
-		id, version, hash := l.product.ID, l.job.Version, l.blobs.Hash()
+	// A product of its own for each range: its texts are parts of the range's
+	// streams, and what is left of them in reused lists would keep those.
+	var p blob.Product
+	for m.next(&p) {
+		blob.Build(&l.blobs, &p, l.job.Contract)
+		id, version, hash := p.ID, l.job.Version, l.blobs.Hash()
 		for live.owner != 0 && live.owner < id {
 			live.advance()
 		}

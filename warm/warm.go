@@ -105,8 +105,7 @@ type lane struct {
 	reader Reader
 	writer Writer
 
-	product blob.Product
-	blobs   blob.Blobs
+	blobs blob.Blobs
 
 	built     int64 // since takeBuilt
 	unchanged int64

@@ -1,0 +1,227 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hotshelf/hotshelf/blob"
+)
+
+// slow answers each look-up after a time of its own.
+type slow struct {
+	*shelf
+	takes time.Duration
+	deaf  bool // doesn't notice that its context ends
+}
+
+func (s *slow) Lookup(ctx context.Context, ids []int64) ([]blob.Row, error) {
+	timer := time.NewTimer(s.takes)
+	defer timer.Stop()
+	done := ctx.Done()
+	if s.deaf {
+		done = nil
+	}
+	select {
+	case <-timer.C:
+		return s.shelf.Lookup(ctx, ids)
+	case <-done:
+		return nil, ctx.Err()
+	}
+}
+
+// bubble runs f with a cache on a slow source; misses may take a second.
+func bubble(t *testing.T, takes time.Duration, f func(t *testing.T, c *Cache, db *slow)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		db := &slow{shelf: newShelf(rows(1, 10_000)...), takes: takes}
+		c := newCache(db, newTableStore(), time.Second)
+		defer c.Close()
+		if err := c.Load(context.Background(), 0); err != nil {
+			t.Fatal(err)
+		}
+		f(t, c, db)
+	})
+}
+
+func TestMissTimeout(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		takes time.Duration
+		deaf  bool
+		want  error
+	}{
+		{"just in time", time.Second - 1, false, nil},
+		{"just too late", time.Second + 1, false, blob.ErrUnavailable},
+		{"source deaf to its context", time.Second + 1, true, blob.ErrUnavailable},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble(t, tc.takes, func(t *testing.T, c *Cache, db *slow) {
+				db.deaf = tc.deaf
+				start := time.Now()
+				_, err := c.Get(context.Background(), 1)
+				if !errors.Is(err, tc.want) {
+					t.Errorf("got %v, want %v", err, tc.want)
+				}
+				if took, want := time.Since(start), min(tc.takes, time.Second); took != want {
+					t.Errorf("took %v, want %v", took, want)
+				}
+			})
+		})
+	}
+}
+
+func TestLeavingDoesNotCancelOthers(t *testing.T) {
+	bubble(t, 500*time.Millisecond, func(t *testing.T, c *Cache, db *slow) {
+		first, leave := context.WithCancel(context.Background())
+		left, stayed := make(chan error, 1), make(chan error, 1)
+		go func() { _, err := c.Get(first, 1); left <- err }()
+		synctest.Wait()
+		go func() { _, err := c.Get(context.Background(), 1); stayed <- err }()
+		synctest.Wait()
+		leave()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("who left: %v", err)
+		}
+		if err := <-stayed; err != nil {
+			t.Errorf("who stayed: %v", err)
+		}
+		if trips := db.looked(); len(trips) != 1 {
+			t.Errorf("look-ups %v, want one", trips)
+		}
+	})
+}
+
+func TestFlightThatEverybodyLeftIsNotFlown(t *testing.T) {
+	bubble(t, 500*time.Millisecond, func(t *testing.T, c *Cache, db *slow) {
+		for id := range int64(maxRoundTrips) {
+			go func() { _, _ = c.Get(context.Background(), id+1) }()
+			synctest.Wait()
+		}
+		ctx, leave := context.WithCancel(context.Background())
+		go func() { _, _ = c.Get(ctx, 100) }()
+		synctest.Wait()
+		leave()
+		time.Sleep(time.Minute)
+		if trips := db.looked(); len(trips) != maxRoundTrips {
+			t.Errorf("look-ups %v: flown for nobody", trips)
+		}
+	})
+}
+
+func TestTooManyWait(t *testing.T) {
+	bubble(t, 900*time.Millisecond, func(t *testing.T, c *Cache, db *slow) {
+		for id := range int64(maxRoundTrips) { // take off alone
+			go func() { _, _ = c.Get(context.Background(), id+1) }()
+			synctest.Wait()
+		}
+		results := make(chan error, maxWaiting+1)
+		for id := range int64(maxWaiting) {
+			go func() { _, err := c.Get(context.Background(), 100+id); results <- err }()
+		}
+		synctest.Wait()
+		if s := c.Stats(); s.Waiting != maxWaiting {
+			t.Fatalf("%d wait, want %d", s.Waiting, maxWaiting)
+		}
+		start := time.Now()
+		if _, err := c.Get(context.Background(), 9000); !errors.Is(err, blob.ErrOverloaded) || time.Since(start) != 0 {
+			t.Errorf("one too many: %v after %v", err, time.Since(start))
+		}
+		// A page is turned away as a whole, and joining is free.
+		if _, err := c.Many(context.Background(), nil, []int64{100, 9001}); !errors.Is(err, blob.ErrOverloaded) {
+			t.Errorf("a page too many: %v", err)
+		}
+		go func() { _, err := c.Get(context.Background(), 100); results <- err }()
+		time.Sleep(time.Minute)
+		if len(results) != maxWaiting+1 {
+			t.Errorf("%d of %d callers were answered", len(results), maxWaiting+1)
+		}
+		if s := c.Stats(); s.Waiting != 0 || s.Refused != 2 {
+			t.Errorf("afterwards: %+v", s)
+		}
+		if _, err := c.Get(context.Background(), 9000); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+// While the database does not answer, one caller at a time finds out, the rest
+// are told at once; hits go on; and the first answer ends it.
+func TestDatabaseDown(t *testing.T) {
+	bubble(t, 0, func(t *testing.T, c *Cache, db *slow) {
+		ctx := context.Background()
+		if _, err := c.Get(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		db.takes = time.Hour
+		if _, err := c.Get(ctx, 2); !errors.Is(err, blob.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		go func() { _, _ = c.Get(ctx, 3) }() // tries
+		synctest.Wait()
+		start := time.Now()
+		for id := range int64(100) {
+			if _, err := c.Get(ctx, 4+id); !errors.Is(err, blob.ErrUnavailable) {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("misses were told after %v", took)
+		}
+		if _, err := c.Get(ctx, 1); err != nil {
+			t.Errorf("a hit: %v", err)
+		}
+		db.takes = 0
+		time.Sleep(time.Second) // the one that tries is still out
+		if _, err := c.Many(ctx, nil, []int64{5, 6, 7}); err != nil {
+			t.Errorf("after the return: %v", err)
+		}
+		if c.flights.down {
+			t.Error("still down")
+		}
+	})
+}
+
+func TestLoadIsTriedAgain(t *testing.T) {
+	bubble(t, 0, func(t *testing.T, c *Cache, db *slow) {
+		db.put(row(20_000, 2))
+		db.fail(fmt.Errorf("cut: %w", blob.ErrUnavailable))
+		c.Apply(blob.Change{Version: 2, Generation: 2})
+		time.Sleep(time.Minute)
+		if err := c.Ready(); !errors.Is(err, blob.ErrUnavailable) {
+			t.Errorf("Ready: %v", err)
+		}
+		if loads := db.loads; loads < 50 || loads > 70 {
+			t.Errorf("%d attempts in a minute", loads)
+		}
+		if _, total, ok := c.ids.page(nil, 0, 1); !ok || total != 10_000 {
+			t.Errorf("the list did not go on: total %d, %v", total, ok)
+		}
+		db.fail(nil)
+		time.Sleep(time.Second)
+		if err := c.Ready(); err != nil {
+			t.Error(err)
+		}
+		if _, total, _ := c.ids.page(nil, 0, 1); total != 10_001 {
+			t.Errorf("total %d", total)
+		}
+	})
+}
+
+func TestLoadGivesUpWithItsContext(t *testing.T) {
+	bubble(t, 0, func(t *testing.T, c *Cache, db *slow) {
+		db.fail(errors.New("cut"))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
+		defer cancel()
+		time.Sleep(time.Second)
+		if err := c.Load(ctx, 0); err == nil {
+			t.Error("Load worked")
+		}
+		if _, _, err := c.Page(context.Background(), nil, 0, 5); !errors.Is(err, blob.ErrUnavailable) {
+			t.Errorf("Page shows ids from before Load: %v", err)
+		}
+	})
+}
