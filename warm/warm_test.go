@@ -1,0 +1,235 @@
+package warm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/hotshelf/hotshelf/blob"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rows are an ordered stream kept in memory.
+type rows struct {
+	all [][]any
+	at  int
+}
+
+func (r *rows) Next() bool             { r.at++; return r.at <= len(r.all) }
+func (r *rows) Int(i int) int64        { return r.all[r.at-1][i].(int64) }
+func (r *rows) Text(i int) string      { s, _ := r.all[r.at-1][i].(string); return s }
+func (r *rows) Null(i int) bool        { return r.all[r.at-1][i] == nil }
+func (r *rows) Bool(i int) bool        { return r.all[r.at-1][i].(bool) }
+func (r *rows) Price(i int) blob.Price { p, _ := r.all[r.at-1][i].(blob.Price); return p }
+
+// shelf takes blobs in memory.
+type shelf struct {
+	mu      sync.Mutex
+	put     map[int64]string // "version hash detail styles related"
+	order   []int64
+	aborted atomic.Int64
+	fail    error
+}
+
+type shelfWriter struct {
+	s *shelf
+	n int64
+}
+
+func (w *shelfWriter) Put(id, version, hash int64, b *blob.Blobs) error {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	if w.s.fail != nil {
+		return w.s.fail
+	}
+	w.s.put[id] = fmt.Sprintf("%d %d %s %s %s", version, hash, b.Detail, b.Styles, b.Related)
+	w.s.order = append(w.s.order, id)
+	w.n++
+	return nil
+}
+func (w *shelfWriter) Close() (int64, error) { return w.n, nil }
+func (w *shelfWriter) Abort()                { w.s.aborted.Add(1) }
+
+// streams are the rows of three products: one with everything, one with
+// nothing, and one whose styles' ids are below those of the first.
+func testStreams() map[string][][]any {
+	return map[string][][]any{
+		"products": {
+			{int64(1), "Camo", "s", "d", "c", blob.Price(140_00)},
+			{int64(5), "Bare", "", "", "", blob.Price(1)},
+			{int64(9), "Last", "", "", "", blob.Price(2)},
+		},
+		"features": {{int64(1), "Fabric", "Canvas"}, {int64(1), "Sole", nil}, {int64(9), "Cut", "Loose"}},
+		"styles": {
+			{int64(1), int64(30), "Green", nil, blob.Price(140_00), true},
+			{int64(1), int64(31), "Blue", blob.Price(100_00), blob.Price(140_00), false},
+			{int64(9), int64(7), "Grey", nil, blob.Price(2), false},
+		},
+		"related": {{int64(1), int64(9)}, {int64(1), int64(5)}},
+		"photos":  {{int64(30), "u1", "t1"}, {int64(30), "u2", "t2"}, {int64(7), "u3", "t3"}},
+		"skus":    {{int64(30), int64(1), "XL", int64(15)}, {int64(30), int64(2), "XL", int64(4)}, {int64(31), int64(3), "S", int64(1)}},
+		"shelf":   {},
+	}
+}
+
+func owner(streams map[string][][]any, stream string, row []any) int64 {
+	id := row[0].(int64)
+	if stream != "photos" && stream != "skus" {
+		return id
+	}
+	for _, s := range streams["styles"] {
+		if s[1] == id {
+			return s[0].(int64)
+		}
+	}
+	return 9 // an orphan turns up with the last product
+}
+
+// job builds from streams into s, in ranges of one product.
+func job(streams map[string][][]any, s *shelf) Job {
+	var next atomic.Int64
+	return Job{
+		Version: 77,
+		Live:    int64(len(streams["shelf"])),
+		NextRange: func(context.Context, int64) (lo, hi, count int64, err error) {
+			i := int(next.Add(1)) - 1
+			if i >= len(streams["products"]) {
+				return 0, 0, 0, io.EOF
+			}
+			if i > 0 {
+				lo = streams["products"][i-1][0].(int64) + 1
+			}
+			return lo, streams["products"][i][0].(int64), 1, nil
+		},
+		Reader: func(context.Context) (Reader, error) {
+			read := func(_ context.Context, stream string, lo, hi int64) (Rows, error) {
+				r := &rows{}
+				for _, row := range streams[stream] {
+					if id := owner(streams, stream, row); lo <= id && id <= hi {
+						r.all = append(r.all, row)
+					}
+				}
+				return r, nil
+			}
+			return Reader{Rows: read, Close: func() {}}, nil
+		},
+		Writer:   func(context.Context) (Writer, error) { return &shelfWriter{s: s}, nil },
+		Progress: func(int64) {},
+	}
+}
+
+func TestBuild(t *testing.T) {
+	first := &shelf{put: map[int64]string{}}
+	summary, err := Build(t.Context(), job(testStreams(), first))
+	if err != nil || summary != (Summary{Built: 3, Changed: 3}) {
+		t.Fatalf("%+v, %v", summary, err)
+	}
+	var want blob.Blobs
+	blob.Build(&want, &blob.Product{
+		ID: 1, Name: "Camo", Slogan: "s", Description: "d", Category: "c", DefaultPrice: 140_00,
+		Features: []blob.Feature{{Name: "Fabric", Value: "Canvas", HasValue: true}, {Name: "Sole"}},
+		Styles: []blob.Style{
+			{
+				ID: 30, Name: "Green", OriginalPrice: 140_00, Default: true,
+				Photos: []blob.Photo{{URL: "u1", ThumbnailURL: "t1"}, {URL: "u2", ThumbnailURL: "t2"}},
+				SKUs:   []blob.SKU{{ID: 1, Size: "XL", Quantity: 15}, {ID: 2, Size: "XL", Quantity: 4}},
+			},
+			{ID: 31, Name: "Blue", OriginalPrice: 140_00, SalePrice: 100_00, OnSale: true, SKUs: []blob.SKU{{ID: 3, Size: "S", Quantity: 1}}},
+		},
+		Related: []int64{9, 5},
+	}, blob.Pulsar)
+	if got := fmt.Sprintf("77 %d %s %s %s", want.Hash(), want.Detail, want.Styles, want.Related); first.put[1] != got {
+		t.Errorf("product 1:\ngot  %s\nwant %s", first.put[1], got)
+	}
+	if !strings.Contains(first.put[5], `"style_id":null`) || !strings.Contains(first.put[9], `"url":"u3"`) {
+		t.Errorf("products 5 and 9:\n%s\n%s", first.put[5], first.put[9])
+	}
+}
+
+// TestVersions: what is as it was keeps its version, also beside products
+// that came, went or changed.
+func TestVersions(t *testing.T) {
+	before := &shelf{put: map[int64]string{}}
+	if _, err := Build(t.Context(), job(testStreams(), before)); err != nil {
+		t.Fatal(err)
+	}
+	hash := func(id int64) int64 {
+		var version, hash int64
+		if _, err := fmt.Sscan(before.put[id], &version, &hash); err != nil {
+			t.Fatal(err)
+		}
+		return hash
+	}
+	streams := testStreams()
+	streams["shelf"] = [][]any{
+		{int64(1), int64(40), hash(1)},     // unchanged
+		{int64(3), int64(41), int64(1)},    // gone
+		{int64(9), int64(42), hash(9) + 1}, // changed
+		{int64(12), int64(43), int64(1)},   // gone, and beyond the last
+	}
+	after := &shelf{put: map[int64]string{}}
+	summary, err := Build(t.Context(), job(streams, after))
+	if err != nil || summary != (Summary{Built: 3, Unchanged: 1, Changed: 2, Removed: 2}) {
+		t.Errorf("%+v, %v", summary, err)
+	}
+	for id, version := range map[int64]string{1: "40 ", 5: "77 ", 9: "77 "} {
+		if !strings.HasPrefix(after.put[id], version) {
+			t.Errorf("product %d: %.20s, want version %s", id, after.put[id], version)
+		}
+	}
+	slices.Sort(after.order)
+	if !slices.Equal(after.order, []int64{1, 5, 9}) {
+		t.Errorf("written: %v", after.order)
+	}
+}
+
+func TestBuildFails(t *testing.T) {
+	boom := errors.New("boom")
+	for name, c := range map[string]struct {
+		spoil func(map[string][][]any, *Job, *shelf)
+		want  string
+	}{
+		"a photo without a style": {func(s map[string][][]any, _ *Job, _ *shelf) {
+			s["photos"] = append(s["photos"], []any{int64(99), "u", "t"})
+		}, "a row of photos belongs to 99"},
+		"a feature without a product": {func(s map[string][][]any, _ *Job, _ *shelf) {
+			s["features"] = slices.Insert(s["features"], 2, []any{int64(4), "f", "v"})
+		}, "a row of features belongs to 4"},
+		"a writer fails": {func(_ map[string][][]any, _ *Job, s *shelf) { s.fail = boom }, "boom"},
+		"a reader fails": {func(_ map[string][][]any, j *Job, _ *shelf) {
+			j.Reader = func(context.Context) (Reader, error) {
+				return Reader{Rows: func(context.Context, string, int64, int64) (Rows, error) { return nil, boom }, Close: func() {}}, nil
+			}
+		}, "boom"},
+		"a range that has fewer products than it should": {func(s map[string][][]any, j *Job, _ *shelf) {
+			next := j.NextRange
+			j.NextRange = func(ctx context.Context, n int64) (lo, hi, count int64, err error) {
+				lo, hi, count, err = next(ctx, n)
+				return lo, hi, count + 1, err
+			}
+		}, "built 1 of 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &shelf{put: map[int64]string{}}
+			streams := testStreams()
+			j := job(streams, s)
+			c.spoil(streams, &j, s)
+			_, err := Build(t.Context(), j)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Build: %v, want %q", err, c.want)
+			}
+			if s.aborted.Load() == 0 {
+				t.Error("no writer was aborted: what it wrote would be kept")
+			}
+		})
+	}
+}
