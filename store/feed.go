@@ -30,7 +30,8 @@ insert into hotshelf.feed (version, generation) values (nextval('hotshelf.versio
 type Node struct {
 	// Reset is told where the catalogue stands at the start, and again when
 	// the feed can't be continued, because the database is another one or
-	// has gone back in time. Nothing known before holds any longer.
+	// has gone back in time. Nothing known before holds any longer. The zero
+	// State stands for a database without a catalogue.
 	Reset func(ctx context.Context, s State) error
 	// Apply is told each later change, in commit order.
 	Apply func(ctx context.Context, c blob.Change) error
@@ -52,7 +53,10 @@ func (db *DB) Follow(ctx context.Context, poll time.Duration, node Node) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !told && !errors.Is(err, blob.ErrNotReady) {
+		switch {
+		case errors.Is(err, blob.ErrNotReady):
+			f.nothingThere(ctx)
+		case !told:
 			node.Lost(err)
 			told = true
 		}
@@ -71,6 +75,15 @@ type follower struct {
 	known bool // a Reset was taken
 	epoch string
 	last  int64 // version of the newest change that the node knows
+}
+
+// nothingThere tells the node, once, that the database has no catalogue.
+func (f *follower) nothingThere(ctx context.Context) {
+	if f.known && f.epoch == "" {
+		return
+	}
+	f.known = f.node.Reset(ctx, State{}) == nil
+	f.epoch, f.last = "", 0
 }
 
 // run follows the feed on one connection until something fails. It calls

@@ -322,8 +322,11 @@ func TestFollow(t *testing.T) {
 	}()
 	defer func() { cancel(); <-done }()
 
+	if s := receive(t, resets); s != (State{}) {
+		t.Errorf("state of an empty database: %+v", s)
+	}
 	fill(t, db, 1)
-	if s := receive(t, resets); s.Generation != 0 {
+	if s := receive(t, resets); s.Epoch == "" || s.Generation != 0 {
 		t.Errorf("first state: %+v", s)
 	}
 	for generation := int64(1); generation <= 2; generation++ {

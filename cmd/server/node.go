@@ -15,6 +15,10 @@ import (
 // feedPoll is how often the change feed is looked at when no notification comes.
 const feedPoll = 250 * time.Millisecond
 
+// firstState is how long a start waits to know what the database has: a
+// million ids take half a second on a disk that is awake.
+const firstState = 10 * time.Second
+
 // node keeps the cache informed of what happens in the database.
 type node struct {
 	cache *cache.Cache
@@ -49,7 +53,8 @@ func (n *node) follow(ctx context.Context, db *store.DB) (stop func()) {
 	}()
 	select {
 	case <-first:
-	case <-time.After(time.Second):
+	case <-ctx.Done():
+	case <-time.After(firstState):
 	}
 	return func() { cancel(); <-done }
 }
