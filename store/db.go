@@ -43,13 +43,6 @@ func Open(ctx context.Context, url, command string) (*DB, error) {
 	db := &DB{name: fmt.Sprintf("hotshelf %s (process %d on %s)", command, os.Getpid(), host)}
 	config.ConnConfig.RuntimeParams["application_name"] = db.name
 	config.ConnConfig.ConnectTimeout = 10 * time.Second
-	// A publish and a load's finish need a few connections beside each other.
-	config.MaxConns = max(config.MaxConns, 8)
-	// A cancelled statement is cancelled in the server too, instead of going
-	// on there, with its locks, when nobody waits for it any longer.
-	config.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 5 * time.Second}
-	}
 	db.pool, err = pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database: %w", err)
@@ -69,13 +62,18 @@ const (
 	workerMemory  = `set maintenance_work_mem = '64MB'; set work_mem = '32MB'`
 )
 
-// worker takes a connection out of the pool for long work; its user closes it.
+// worker connects for long work; its user closes the connection.
 func (db *DB) worker(ctx context.Context) (*pgx.Conn, error) {
-	pooled, err := db.pool.Acquire(ctx)
+	config := db.pool.Config().ConnConfig
+	// A cancelled statement is cancelled in the server too, instead of going
+	// on there, with its locks, when nobody waits for it any longer.
+	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 5 * time.Second}
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database: %w", classify(err))
 	}
-	conn := pooled.Hijack()
 	_, _ = conn.Exec(ctx, endWithClient)
 	if _, err := conn.PgConn().Exec(ctx, workerMemory).ReadAll(); err != nil {
 		closeConn(conn)

@@ -89,14 +89,12 @@ func (f *follower) nothingThere(ctx context.Context) {
 // run follows the feed on one connection until something fails. It calls
 // reached when the feed could be read.
 func (f *follower) run(ctx context.Context, reached func()) error {
-	pooled, err := f.db.pool.Acquire(ctx)
+	// A connection of its own, for it waits for notifications.
+	conn, err := pgx.ConnectConfig(ctx, f.db.pool.Config().ConnConfig)
 	if err != nil {
 		return fmt.Errorf("follow the change feed: %w", classify(err))
 	}
-	// A connection of its own: it waits for notifications, and is closed
-	// rather than given back while it listens.
-	conn := pooled.Hijack()
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer closeConn(conn)
 	if _, err := conn.Exec(ctx, listen); err != nil {
 		return fmt.Errorf("follow the change feed: %w", classify(err))
 	}

@@ -145,7 +145,7 @@ func (l *Load) Close() {
 		defer cancel()
 		_, _ = l.lock.Exec(ctx, dropCatalogNext)
 	}
-	closeConn(l.lock)
+	unlockMaintenance(l.lock)
 }
 
 // definition is what a live table has besides its columns, as statements that

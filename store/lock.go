@@ -18,6 +18,7 @@ const (
 
 const (
 	tryMaintenanceLock = `select pg_try_advisory_lock($1)`
+	releaseLocks       = `select pg_advisory_unlock_all()`
 	takeWriteLock      = `select pg_advisory_xact_lock($1)`
 
 	selectLockHolder = `
@@ -30,31 +31,46 @@ where l.locktype = 'advisory' and l.granted and l.classid = 0 and l.objid = $1 a
 // lockMaintenance returns a connection that holds the maintenance lock until
 // it is closed. Where another command holds it, the error names that command.
 func (db *DB) lockMaintenance(ctx context.Context) (*pgx.Conn, error) {
-	pooled, err := db.pool.Acquire(ctx)
+	conn, err := db.worker(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("take the maintenance lock: %w", classify(err))
+		return nil, err
 	}
-	conn := pooled.Hijack()
-	var got bool
-	if err := conn.QueryRow(ctx, tryMaintenanceLock, int64(maintenanceLock)).Scan(&got); err != nil {
-		closeConn(conn)
-		return nil, fmt.Errorf("take the maintenance lock: %w", classify(err))
+	// A holder that is ending may be gone before it can be asked for.
+	for range 10 {
+		var got bool
+		if err := conn.QueryRow(ctx, tryMaintenanceLock, int64(maintenanceLock)).Scan(&got); err != nil {
+			closeConn(conn)
+			return nil, fmt.Errorf("take the maintenance lock: %w", classify(err))
+		}
+		if got {
+			return conn, nil
+		}
+		var holder string
+		var since time.Time
+		err = conn.QueryRow(ctx, selectLockHolder, int64(maintenanceLock)).Scan(&holder, &since)
+		if err == nil {
+			closeConn(conn)
+			return nil, fmt.Errorf("%s is at work on this database since %s: load and warm run one at a time, try again when it has ended",
+				holder, since.Local().Format(time.DateTime))
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	if got {
-		return conn, nil
+	closeConn(conn)
+	return nil, fmt.Errorf("ask who holds the maintenance lock: %w", classify(err))
+}
+
+// unlockMaintenance ends a connection that holds the maintenance lock; when it
+// returns, the next command can have it.
+func unlockMaintenance(conn *pgx.Conn) {
+	if !conn.IsClosed() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_, _ = conn.Exec(ctx, releaseLocks)
 	}
-	defer closeConn(conn)
-	var holder string
-	var since time.Time
-	err = conn.QueryRow(ctx, selectLockHolder, int64(maintenanceLock)).Scan(&holder, &since)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, errors.New("another load or warm ended this very moment: try again")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ask who holds the maintenance lock: %w", classify(err))
-	}
-	return nil, fmt.Errorf("%s is at work on this database since %s: load and warm run one at a time, try again when it has ended",
-		holder, since.Local().Format(time.DateTime))
+	closeConn(conn)
 }
 
 // isLockTimeout says that a statement gave up waiting for a lock.

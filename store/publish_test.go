@@ -343,8 +343,15 @@ func TestFollow(t *testing.T) {
 	if c := receive(t, changes); c.Generation != 3 {
 		t.Errorf("change %+v after the cut", c)
 	}
+	// A notification that never comes only costs a poll.
+	if _, err := db.pool.Exec(t.Context(), `insert into hotshelf.feed (version, changed) values (nextval('hotshelf.version'), '{7, 8}')`); err != nil {
+		t.Fatal(err)
+	}
+	if c := receive(t, changes); !slices.Equal(c.Changed, []int64{7, 8}) {
+		t.Errorf("change %+v without a notification", c)
+	}
 	// The database goes back in time: nothing known holds any longer.
-	if _, err := db.pool.Exec(t.Context(), `delete from hotshelf.feed where generation = 3; update hotshelf.catalogue set generation = 2`); err != nil {
+	if _, err := db.pool.Exec(t.Context(), `delete from hotshelf.feed where generation in (0, 3); update hotshelf.catalogue set generation = 2`); err != nil {
 		t.Fatal(err)
 	}
 	if s := receive(t, resets); s.Generation != 2 {

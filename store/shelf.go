@@ -357,5 +357,5 @@ func (w *Warm) Close() {
 		defer cancel()
 		_, _ = w.lock.Exec(ctx, dropShelfNext)
 	}
-	closeConn(w.lock)
+	unlockMaintenance(w.lock)
 }

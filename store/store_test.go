@@ -110,7 +110,6 @@ func publish(t *testing.T, db *DB) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close()
 	for {
 		lo, hi, _, err := w.NextRange(t.Context(), 3)
 		if errors.Is(err, io.EOF) {
@@ -131,6 +130,7 @@ func publish(t *testing.T, db *DB) int64 {
 			}
 		}
 	}
+	reader.Close()
 	n, err := shelf.Close()
 	if err != nil {
 		t.Fatal(err)
