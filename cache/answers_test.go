@@ -129,7 +129,7 @@ func TestCostIsHonest(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			eventually(t, func() bool { return c.Stats().Waiting == 0 })
+			settled(t, c)
 			used, claimed := heap()-before, c.Stats().Bytes
 			t.Logf("an entry takes %d bytes and claims %d", used/entries, claimed/entries)
 			if used > claimed*21/20 || used < claimed*17/20 {

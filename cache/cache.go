@@ -265,8 +265,8 @@ func (c *Cache) Ready() error {
 }
 
 // Stats are counts since the start, except where said otherwise. Hits are not
-// among them: counting each would cost more than the rest of a hit. They are
-// the caller's reads less Misses.
+// among them, so that a hit writes to no memory that others read: they are the
+// caller's reads less Misses.
 type Stats struct {
 	Misses     int64 // products that were asked for and not in the cache
 	Coalesced  int64 // of these, products that were being looked up already

@@ -175,10 +175,11 @@ func TestDatabaseDown(t *testing.T) {
 			t.Errorf("a hit: %v", err)
 		}
 		db.takes = 0
-		time.Sleep(time.Second) // the one that tries is still out
+		time.Sleep(2 * time.Second) // the one that tried has given up
 		if _, err := c.Many(ctx, nil, []int64{5, 6, 7}); err != nil {
 			t.Errorf("after the return: %v", err)
 		}
+		synctest.Wait()
 		if c.flights.down {
 			t.Error("still down")
 		}

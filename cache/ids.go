@@ -13,8 +13,8 @@ import (
 // depth and with gaps. A dense million takes 125 kB.
 //
 // It is a bitmap under a read-write lock. Immutable copies would spare readers
-// the lock (20 ns uncontended, against 1 µs for a page), but each create or
-// delete would copy the whole bitmap.
+// the lock, some 20 ns of the 0.1 to 1.2 µs that finding a page of a million
+// takes, but each create or delete would copy the whole bitmap: 7 µs.
 //
 // A load replaces the set by what the database says, while changes go on being
 // applied and pages go on being read. No change is lost, because the order is:

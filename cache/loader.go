@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// loadLimit is for a load of ids whose connection has died unnoticed. Ten
-	// million ids on a tenth of a CPU take half of it.
+	// loadLimit is for a load of ids whose connection has died unnoticed. A
+	// million ids take well under a second, so it leaves room for more of them
+	// on a small share of a CPU.
 	loadLimit = time.Minute
 	// A load that failed is tried again after retryFirst, then after twice as
 	// long, up to retryLast: a database that comes back is found in a second.

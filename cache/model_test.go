@@ -62,7 +62,7 @@ type told struct {
 
 type gate struct {
 	snapshot, answer chan struct{}
-	taken            bool
+	taken, answered  bool
 	err              error
 }
 
@@ -205,18 +205,21 @@ func (w *world) step(rng *rand.Rand, op byte) {
 			w.mu.Unlock()
 		}()
 	case 0, 1, 2, 3, 4, 5, 6, 7, 8: // let a look-up go on
+		w.mu.Lock()
 		if len(w.gates) > 0 {
 			g := w.gates[rng.IntN(len(w.gates))]
 			if !g.taken {
 				g.taken = true
 				close(g.snapshot)
-			} else {
+			} else if !g.answered {
+				g.answered = true
 				if rng.IntN(10) == 0 {
 					g.err = fmt.Errorf("cut off: %w", blob.ErrUnavailable)
 				}
 				close(g.answer)
 			}
 		}
+		w.mu.Unlock()
 	case 9, 10, 11: // another node writes
 		w.commit(rng, id)
 	case 12, 13: // this node writes

@@ -16,9 +16,9 @@ type store interface {
 }
 
 const (
-	// typicalCost is about what an average product costs, for sizing
-	// ristretto's sketch (BenchmarkForms prints the average).
-	typicalCost = 4 << 10
+	// typicalCost is what an average product costs, for sizing ristretto's
+	// sketch (BenchmarkForms).
+	typicalCost = 3400
 	// countersPerEntry is ristretto's advice.
 	countersPerEntry = 10
 )

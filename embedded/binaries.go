@@ -159,16 +159,16 @@ func probe(ctx context.Context, dir string) (binaries, error) {
 	return binaries{dir: dir, major: major}, nil
 }
 
-var digits = regexp.MustCompile(`\d+`)
+var versionNumber = regexp.MustCompile(`(\d+)(?:\.\d+)*`)
 
-// numberIn is the last whole number of a path's version, such as 17 in
-// /usr/pgsql-17/bin, and -1 where there is none.
+// numberIn is the major version in a path, such as 17 in /opt/pgsql-17.2/bin,
+// and -1 where there is none.
 func numberIn(path string) int {
-	all := digits.FindAllString(path, -1)
+	all := versionNumber.FindAllStringSubmatch(path, -1)
 	if len(all) == 0 {
 		return -1
 	}
-	n, err := strconv.Atoi(all[len(all)-1])
+	n, err := strconv.Atoi(all[len(all)-1][1])
 	if err != nil {
 		return -1
 	}

@@ -162,8 +162,8 @@ func TestFetch(t *testing.T) {
 	repository.Close()
 	_, err = fetchFrom(t.Context(), config.Version(embeddedpostgres.V17), 17, cache)
 	wantError(t, err, "unable to connect to")
-	if left, _ := os.ReadDir(cache); len(left) != 0 {
-		t.Errorf("the cache holds %v", left)
+	if _, err := os.Stat(cache); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the cache is still there: %v", err)
 	}
 	if _, err := fetch(t.Context(), 12, cache); !errors.Is(err, errNoVersion) {
 		t.Errorf("PostgreSQL 12: %v", err)

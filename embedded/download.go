@@ -45,7 +45,10 @@ func fetchFrom(ctx context.Context, config embeddedpostgres.Config, major int, c
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = os.RemoveAll(tmp) }()
+	defer func() {
+		_ = os.RemoveAll(tmp)
+		_ = os.Remove(cache) // where nothing came of it
+	}()
 	unpacked := filepath.Join(tmp, "unpacked")
 
 	// The library downloads, unpacks, makes a cluster and starts it. Only the

@@ -282,7 +282,7 @@ func TestParallelStart(t *testing.T) {
 // Commands that come and go never find the server of one that is just leaving.
 func TestComeAndGo(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a second of many processes")
+		t.Skip("many processes for a few seconds")
 	}
 	t.Parallel()
 	dir := madeDir(t)
@@ -298,6 +298,9 @@ func TestComeAndGo(t *testing.T) {
 
 // Cancelled at any moment, Start leaves nothing running and nothing half-made.
 func TestCancel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes a cluster many times")
+	}
 	t.Parallel()
 	dir := tempDir(t)
 	// Long enough to fall into every step; the last ones find a whole cluster.

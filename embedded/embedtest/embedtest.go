@@ -1,6 +1,6 @@
 // Package embedtest gives tests a real PostgreSQL: one ephemeral server a test
-// package, a database of its own for each test. It is apart from embedded so
-// that no program links testing.
+// package, a database of its own for each test. Only tests import it: embedded
+// itself has no use for package testing.
 //
 //	var pg embedtest.Server
 //
