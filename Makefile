@@ -33,7 +33,7 @@ soak: ## the long tests: files tagged soak, functions named TestSoak…
 	go test -tags soak -run Soak -timeout 20m ./...
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
-	@set -e; listed=$$(go test -list '^Fuzz' -json ./...); echo "$$listed" | \
+	@set -e; listed=$$(go test -list '^Fuzz' -json ./...); printf '%s\n' "$$listed" | \
 	sed -n 's/.*"Package":"\([^"]*\)","Output":"\(Fuzz[^\\"]*\)\\n".*/\1 \2/p' | \
 	while read -r package target; do \
 		echo "--- $$package $$target"; \

@@ -251,7 +251,7 @@ func (c *Cache) Load(ctx context.Context, head int64) error {
 // blob.ErrNotReady before the first Load, and later the reason why the ids of
 // the newest catalogue are not there yet.
 func (c *Cache) Ready() error {
-	_, current, _ := c.ids.loaded()
+	current, _ := c.ids.loaded()
 	switch {
 	case current:
 		return nil
@@ -284,7 +284,7 @@ func (c *Cache) Stats() Stats {
 	f.mu.Lock()
 	waiting := int64(len(f.queue))
 	f.mu.Unlock()
-	_, _, products := c.ids.loaded()
+	_, products := c.ids.loaded()
 	s := Stats{
 		Misses:     f.misses.Load(),
 		Coalesced:  f.coalesced.Load(),

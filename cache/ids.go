@@ -184,11 +184,12 @@ func (s *ids) page(dst []int64, offset, count int64) (page []int64, total int64,
 	return dst, s.size, true
 }
 
-// loaded says whether there is a set to read, and whether it is up to date.
-func (s *ids) loaded() (any, current bool, size int64) {
+// loaded says whether there is a set to read that is up to date, and how many
+// ids the set has.
+func (s *ids) loaded() (current bool, size int64) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.live != nil, s.live != nil && s.have == s.want, s.size
+	return s.live != nil && s.have == s.want, s.size
 }
 
 // collector builds a bitmap from ascending ids.

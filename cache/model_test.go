@@ -280,7 +280,7 @@ func (w *world) judge() error {
 			w.known[r.id] = max(w.known[r.id], r.floor+state)
 		}
 	}
-	if _, current, size := w.cache.ids.loaded(); current {
+	if current, size := w.cache.ids.loaded(); current {
 		list, total, _ := w.cache.ids.page(nil, 0, 100)
 		if total != size || int64(len(list)) != total {
 			return fmt.Errorf("ids %v, but size %d", list, total)

@@ -48,7 +48,7 @@ func (c *cluster) account(exists bool) (account, error) {
 		}
 	}
 	ns := account{namespaced: true}
-	refused := namespacesSupported
+	refused := errNoNamespaces
 	if refused == nil {
 		refused = ns.reach("/")
 	}

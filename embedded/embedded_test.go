@@ -229,7 +229,7 @@ func TestForeignServer(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	<-s.cluster.exited
+	_ = <-s.cluster.exited
 	mustStop(t, s)
 }
 
@@ -304,8 +304,8 @@ func TestCancel(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
 	// Long enough to fall into every step; the last ones find a whole cluster.
-	for _, after := range []time.Duration{0, 20, 100, 300, 600, 900, 1200, 30, 60} {
-		ctx, cancel := context.WithTimeout(t.Context(), after*time.Millisecond+rand.N(20*time.Millisecond))
+	for _, after := range []int{0, 20, 100, 300, 600, 900, 1200, 30, 60} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(after)*time.Millisecond+rand.N(20*time.Millisecond))
 		s, err := Start(ctx, dir, Options{})
 		cancel()
 		if err == nil {

@@ -70,7 +70,7 @@ func (c *cluster) launch(ctx context.Context, bin binaries, acct account, alive 
 	if errors.Is(err, errGone) {
 		why := <-exited
 		said, _ := io.ReadAll(io.NewSectionReader(log, before, 1<<20))
-		err = fmt.Errorf("PostgreSQL ended at its start (%v) and said:\n%s", why, lastLines(string(said)))
+		err = fmt.Errorf("PostgreSQL ended at its start (%w) and said:\n%s", why, lastLines(string(said)))
 	}
 	err = errors.Join(err, c.halt(cmd.Process))
 	c.removeSocket()
@@ -152,7 +152,7 @@ func (c *cluster) halt(started *os.Process) error {
 			}
 			if !left {
 				if c.exited != nil {
-					<-c.exited // until it is reaped
+					_ = <-c.exited // until it is reaped
 				}
 				return nil
 			}
@@ -172,7 +172,7 @@ func (c *cluster) halt(started *os.Process) error {
 // is just ending.
 func (c *cluster) signal(started *os.Process, signal syscall.Signal) (bool, error) {
 	var err error
-	pid := 0
+	var pid int
 	if started != nil {
 		pid, err = started.Pid, started.Signal(signal)
 	} else {

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// namespacesSupported is nil where root can try a user namespace.
-var namespacesSupported error
+// errNoNamespaces is nil where root can try a user namespace.
+var errNoNamespaces error
 
 // enterNamespace makes the process see our user as an ordinary one. To the
 // rest of the system it stays ours: its files are our files. The id inside has

@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-var namespacesSupported = errors.New("this system has no user namespaces")
+var errNoNamespaces = errors.New("this system has no user namespaces")
 
 func enterNamespace(*syscall.SysProcAttr) {}
 

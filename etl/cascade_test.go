@@ -30,6 +30,7 @@ func TestRejectedParents(t *testing.T) {
 		{"invalid UTF-8", product("7", ",\xff"), "orphan_of_rejected", "dangling_related", "orphan_of_rejected"},
 		{"id in quotes, and bad", product(` "7"`, ",x"), "orphan_of_rejected", "dangling_related", "orphan_of_rejected"},
 		{"too long", long, "orphan", "dangling_related", "orphan_of_rejected"},
+		{"too long behind a bad id", product("x", ",1") + long, "orphan", "dangling_related", "orphan_of_rejected"},
 		{"bad id", product("x7", ",1"), "orphan", "dangling_related", "orphan_of_rejected"},
 		{"not there", "", "orphan", "dangling_related", "orphan_of_rejected"},
 		{"rejected, then accepted", product("7", ",x") + product("7", ",1"), "", "", ""},

@@ -38,7 +38,7 @@ func TestIDSetIsSmall(t *testing.T) {
 	const n = 2_000_000
 	for _, from := range []int64{1, 1 << 40} {
 		set := newIDSet()
-		for i := int64(0); i < n; i++ {
+		for i := range int64(n) {
 			set.add(from + i*7919%n) // 7919 is prime to n: each id once
 		}
 		size := set.low.GetSizeInBytes()

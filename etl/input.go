@@ -115,7 +115,7 @@ func (t *table) begin(in *lines) (head, error) {
 	var h head
 	for {
 		err := in.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return h, fmt.Errorf("the file is empty: expected the header %s", t.header())
 		}
 		if err != nil {

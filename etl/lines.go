@@ -2,6 +2,7 @@ package etl
 
 import (
 	"bytes"
+	"errors"
 	"io"
 )
 
@@ -50,7 +51,7 @@ func (l *lines) next() error {
 		}
 		seen = l.to - l.from
 		if l.end != nil {
-			if seen > 0 && l.end == io.EOF {
+			if seen > 0 && errors.Is(l.end, io.EOF) {
 				l.take(seen, 0)
 				return nil
 			}
@@ -97,7 +98,7 @@ func (l *lines) skip() error {
 			break
 		}
 		size += int64(l.to)
-		if l.end == io.EOF {
+		if errors.Is(l.end, io.EOF) {
 			l.from = l.to
 			break
 		}

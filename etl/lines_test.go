@@ -56,7 +56,7 @@ func TestLines(t *testing.T) {
 						t.Errorf("line %d has number %d", len(got), l.number)
 					}
 				}
-				if err := l.next(); err != io.EOF {
+				if err := l.next(); !errors.Is(err, io.EOF) {
 					t.Errorf("behind the end: %v", err)
 				}
 				if len(got) != len(c.want) {
@@ -82,12 +82,12 @@ func TestLinesErrors(t *testing.T) {
 		if err := l.next(); err != nil || string(l.raw) != "a" {
 			t.Fatal(err)
 		}
-		if err := l.next(); err != broken {
+		if err := l.next(); !errors.Is(err, broken) {
 			t.Errorf("%d bytes into a line: %v", n, err)
 		}
 	}
 	l := newLines(nothing{})
-	if err := l.next(); err != io.ErrNoProgress {
+	if err := l.next(); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("a reader that gives nothing: %v", err)
 	}
 }
@@ -113,7 +113,7 @@ func FuzzLines(f *testing.F) {
 				t.Fatalf("line %d is %q, want %q: %v", i+1, l.raw, line, err)
 			}
 		}
-		if err := l.next(); err != io.EOF {
+		if err := l.next(); !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 	})

@@ -3,6 +3,7 @@ package etl
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -17,8 +18,9 @@ type loader struct {
 	progress *fileProgress
 	parent   *loader // of the rows of which these are children; nil for products
 
-	// seen has the ids of the rows that were accepted, failed those that only
-	// occur on rejected lines; nil where the table has no children.
+	// seen has the ids of the rows that were accepted. failed has those of
+	// rejected lines, as far as they could be read; an id may be in both, and is
+	// live then. It is nil where the table has no children.
 	seen, failed *idSet
 
 	input   *input
@@ -84,7 +86,7 @@ func (l *loader) load(ctx context.Context) (err error) {
 		}
 	}()
 	for {
-		if err := l.in.next(); err == io.EOF {
+		if err := l.in.next(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return fmt.Errorf("read: %w", err)
@@ -199,7 +201,7 @@ func (l *loader) accept() error {
 
 func (l *loader) reject(why reason) error {
 	l.account.rejects[why]++
-	if l.failed != nil && why != reasonDuplicate && why != reasonLineTooLong {
+	if l.failed != nil && why != reasonLineTooLong {
 		id := l.row.ints[0]
 		if id == 0 && l.row.layout.at[0] == 0 {
 			id = leadingID(l.in.body)

@@ -154,7 +154,7 @@ func loadInto(t testing.TB, dir string, change func(*memory, *Options)) result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	r := csv.NewReader(f)
 	res.rejects, err = r.ReadAll()
 	if err != nil {

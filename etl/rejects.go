@@ -53,7 +53,8 @@ func (r *rejectFile) write(file string, in *lines, why reason) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b := append(r.line[:0], file...)
+	b := r.line[:0]
+	b = append(b, file...)
 	b = append(b, ',')
 	b = strconv.AppendInt(b, in.number, 10)
 	b = append(b, ',')

@@ -1,7 +1,7 @@
 package etl
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -88,7 +88,7 @@ func (r *Report) check() error {
 // WriteTable writes the report for people: a line per file, then what was
 // rejected, repaired and warned of, by file and kind. It returns the error of w.
 func (r *Report) WriteTable(w io.Writer) error {
-	out := bufio.NewWriter(w)
+	out := &bytes.Buffer{}
 	rows := [][]string{{"file", "lines read", "loaded", "rejected", "repairs", "warnings"}}
 	line := func(name string, f *FileReport) {
 		rows = append(rows, []string{name, grouping(f.LinesRead), grouping(f.Loaded), grouping(f.Rejected),
@@ -121,12 +121,13 @@ func (r *Report) WriteTable(w io.Writer) error {
 			writeColumns(out, rows)
 		}
 	}
-	return out.Flush()
+	_, err := w.Write(out.Bytes())
+	return err
 }
 
 // writeColumns writes rows with the first column to the left and the others to
 // the right.
-func writeColumns(out *bufio.Writer, rows [][]string) {
+func writeColumns(out *bytes.Buffer, rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {

@@ -44,22 +44,15 @@ func (s *splitter) split(line []byte) reason {
 			s.dropBackslashes()
 		}
 	default:
-		for _, how := range [...]reading{
-			{},
-			{escapes: true},
-			{pairs: true},
-			{pairs: true, escapes: true},
-			{reopens: true},
-			{bare: true},
-		} {
+		for _, how := range [...]reading{{}, {literal: true}, {reopens: true}} {
 			if s.lenient(line, how); s.n == s.want {
 				return reasonNone
 			}
 		}
 		s.lenient(line, reading{})
 		if s.fixes&fixUnclosedQuote != 0 {
-			// The open quote has swallowed what follows it, so that says
-			// nothing of how many fields there are.
+			// The open quote has swallowed what follows it, which says nothing
+			// of how many fields there are.
 			s.lenient(line, reading{bare: true})
 		}
 	}
@@ -194,8 +187,7 @@ func (s *splitter) dropBackslashes() {
 // any other single quote inside a field is a stray one and dropped, \" is a
 // quote, other backslashes are dropped, and the line's end closes what is open.
 type reading struct {
-	escapes bool // \" is a quote, also before a comma or the line's end, where it closes the field otherwise
-	pairs   bool // "" is a quote, also before a comma or the line's end, where the second one closes the field otherwise
+	literal bool // \" and "" are a quote also before a comma or the line's end, where they close the field otherwise
 	reopens bool // a quote behind a comma opens the next field: the field before was never closed
 	bare    bool // a quote that never closes was none: the field ends at the next comma
 }
@@ -255,7 +247,7 @@ func (s *splitter) quoted(line []byte, from, start int, how reading) int {
 		if ch == '\\' {
 			f.stray = true
 			at++
-			if at < len(line) && line[at] == '"' && (how.escapes || !endsField(line, at+1)) {
+			if at < len(line) && line[at] == '"' && (how.literal || !endsField(line, at+1)) {
 				s.scratch = append(s.scratch, '"')
 				at++
 			}
@@ -267,7 +259,7 @@ func (s *splitter) quoted(line []byte, from, start int, how reading) int {
 		}
 		quotes := run - at
 		switch {
-		case endsField(line, run) && (quotes%2 == 1 || !how.pairs):
+		case endsField(line, run) && (quotes%2 == 1 || !how.literal):
 			// The last one closes.
 			f.stray = f.stray || quotes%2 == 0
 			quotes = (quotes - 1) / 2

@@ -77,7 +77,7 @@ func FuzzSplit(f *testing.F) {
 	f.Add(" a ", "a,b", "é漢", `"a\",b","c"`)
 	f.Add("7.5", `\`, "\t", `"a,"b","c`)
 	f.Add("'", `","`, `"",`, strings.Repeat(`"a,`, 40))
-	f.Fuzz(func(t *testing.T, a, b, c, any string) {
+	f.Fuzz(func(t *testing.T, a, b, c, line string) {
 		fields := []string{a, b, c}
 		for i := range fields {
 			// A field has no line breaks, and backslashes are a repair.
@@ -91,9 +91,9 @@ func FuzzSplit(f *testing.F) {
 		w.Flush()
 		agree(t, strings.TrimSuffix(text.String(), "\n"), 3)
 
-		any = strings.NewReplacer("\n", "", "\r", "").Replace(any)
+		line = strings.NewReplacer("\n", "", "\r", "").Replace(line)
 		for want := 1; want <= maxColumns; want++ {
-			agree(t, any, want)
+			agree(t, line, want)
 		}
 	})
 }

@@ -121,6 +121,7 @@ func parseReplies(t testing.TB, raw string, methods ...string) (replies []reply)
 			t.Fatalf("response %d of %q: %v", len(replies), raw, err)
 		}
 		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
 		if err != nil {
 			t.Fatalf("body of response %d of %q: %v", len(replies), raw, err)
 		}

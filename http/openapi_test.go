@@ -306,12 +306,12 @@ func TestCheckFindsFaults(t *testing.T) {
 	if err := check(document, "GET", path, right); err != nil {
 		t.Fatalf("the response without a fault: %v", err)
 	}
-	body := func(old, new string) func(*reply) {
+	body := func(from, to string) func(*reply) {
 		return func(r *reply) {
-			if !strings.Contains(r.body, old) {
-				t.Fatalf("no %s in %s", old, r.body)
+			if !strings.Contains(r.body, from) {
+				t.Fatalf("no %s in %s", from, r.body)
 			}
-			r.body = strings.Replace(r.body, old, new, 1)
+			r.body = strings.Replace(r.body, from, to, 1)
 		}
 	}
 	for name, plant := range map[string]func(*reply){

@@ -235,7 +235,7 @@ func TestTooManyConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		t.Cleanup(func() { _ = c.Close() })
 		held[i] = c
 		if status := answered(c); status != 200 {
 			t.Fatalf("connection %d: status %d", i, status)

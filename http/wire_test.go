@@ -1,6 +1,7 @@
 package http
 
 import (
+	"context"
 	"fmt"
 	"net"
 	nethttp "net/http"
@@ -130,7 +131,7 @@ func TestPipelining(t *testing.T) {
 func TestHeadThenGet(t *testing.T) {
 	dials := 0
 	server := startTCP(t, Config{Catalogue: newShelf(t, blob.Pulsar)}, nil)
-	transport := &nethttp.Transport{MaxConnsPerHost: 1, Dial: func(string, string) (net.Conn, error) { dials++; return server.dial() }}
+	transport := &nethttp.Transport{MaxConnsPerHost: 1, DialContext: func(context.Context, string, string) (net.Conn, error) { dials++; return server.dial() }}
 	defer transport.CloseIdleConnections()
 	client := &nethttp.Client{Transport: transport}
 	for _, target := range []string{"/products/1", "/products/1/styles", "/products/list", "/products?ids=1", "/products/4", "/products/x", "/healthz", "/openapi.yaml", "/nowhere"} {

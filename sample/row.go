@@ -32,7 +32,7 @@ func parseRow(line []byte) row {
 	s := strings.TrimSuffix(string(line), "\n")
 	r := row{fields: make([]string, 0, 8), end: "\n"}
 	quoted, from := false, 0
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		switch s[i] {
 		case '"':
 			quoted = !quoted

@@ -53,8 +53,9 @@
 //     repair where an unquoted comma is in styles.name or skus.size and the
 //     other columns read as they must; elsewhere it is a reject.
 //   - bad_id is an own id, or an id in a reference, that is no positive integer.
-//     But 0 in related_product_id is dangling_related, as is a related product
-//     that isn't loaded, for whatever reason.
+//     But 0 in related_product_id is dangling_related (never planted beside
+//     another fault), as is a related product that isn't loaded, for whatever
+//     reason.
 //   - duplicate_id is an id of an earlier row of the file. The earlier row
 //     stays.
 //   - orphan is a row whose product or style isn't loaded. It is

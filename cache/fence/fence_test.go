@@ -32,11 +32,11 @@ func TestFence(t *testing.T) {
 	if f.Holds(id, stamp) || f.Holds(neighbour, other) {
 		t.Error("a stamp holds after RaiseAll")
 	}
-	for _, any := range []int64{0, -1, math.MaxInt64, math.MinInt64} {
-		if stamp := f.Stamp(any); !f.Holds(any, stamp) {
-			t.Errorf("id %d: a fresh stamp does not hold", any)
+	for _, odd := range []int64{0, -1, math.MaxInt64, math.MinInt64} {
+		if stamp := f.Stamp(odd); !f.Holds(odd, stamp) {
+			t.Errorf("id %d: a fresh stamp does not hold", odd)
 		}
-		f.Raise(any)
+		f.Raise(odd)
 	}
 }
 

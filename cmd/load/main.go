@@ -19,7 +19,9 @@ type flags struct {
 	Quiet      bool      `help:"No progress and no table."`
 }
 
-func main() { cli.Main("load", "Load the CSV files of a catalogue. Run warm afterwards to publish it.", run) }
+func main() {
+	cli.Main("load", "Load the CSV files of a catalogue. Run warm afterwards to publish it.", run)
+}
 
 func run(ctx context.Context, f flags, io cli.IO) error {
 	// A directory that can't be loaded needs no database to say so.

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 		for _, name := range os.Environ() {
 			name, _, _ = strings.Cut(name, "=")
 			if name == "DATABASE_URL" || strings.HasPrefix(name, "HOTSHELF_") || strings.HasPrefix(name, "PG") {
-				os.Unsetenv(name)
+				_ = os.Unsetenv(name)
 			}
 		}
 		return m.Run()
@@ -101,7 +101,7 @@ func serve(t *testing.T, dir string, args ...string) *server {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	w.Close()
+	_ = w.Close()
 	listening := make(chan string, 1)
 	go func() {
 		defer close(s.ended)
