@@ -229,7 +229,7 @@ func TestForeignServer(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	_ = <-s.cluster.exited
+	<-s.cluster.exited
 	mustStop(t, s)
 }
 

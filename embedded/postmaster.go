@@ -152,7 +152,7 @@ func (c *cluster) halt(started *os.Process) error {
 			}
 			if !left {
 				if c.exited != nil {
-					_ = <-c.exited // until it is reaped
+					<-c.exited // until it is reaped
 				}
 				return nil
 			}
