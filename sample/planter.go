@@ -16,11 +16,19 @@ type planter struct {
 	turn                 int
 	turnEdge             int
 	used                 map[*defect]int64
-	fresh                int64 // the last id given out
-	step                 int64 // bytes from one scattered defect to the next
-	nextAt, nextEdge     int64 // offsets
+	fresh                int64         // the last id given out
+	step                 int64         // bytes from one scattered defect to the next
+	nextAt, nextEdge     int64         // offsets
+	later                []appointment // in this chunk, by place
 	begun                bool
 	odd                  bool // which of two ways the ends of the file are done
+}
+
+// appointment is a defect that waits for the line at start, the nearest that
+// suits it, so that those to come before it are not passed over.
+type appointment struct {
+	start int
+	d     *defect
 }
 
 // scatter is how many rows there are to one scattered defect in a large file;
@@ -116,23 +124,35 @@ func (p *planter) append(s *sheet, chunk []byte, taken []int, last bool) error {
 		if p.nextEdge <= s.off {
 			p.nextEdge = edgeAfter(s.off)
 		}
+		// Offsets in the file become places in the chunk.
 		ahead := max(min(p.nextAt, p.nextEdge)-s.off, 0)
+		if len(p.later) > 0 && int64(p.later[0].start-l.at) <= ahead {
+			next := p.later[0]
+			p.later = p.later[1:]
+			if err := p.scattered(s, l, next.d, max(next.start, l.at)); err != nil {
+				return err
+			}
+			continue
+		}
 		if ahead >= int64(len(l.all)-l.at) {
 			break
 		}
 		line := max(l.start(l.at+int(ahead)), l.at)
-		var err error
 		if p.nextEdge <= p.nextAt {
 			edge := p.nextEdge
 			p.nextEdge = edgeAfter(edge)
-			err = p.across(s, l, line, edge)
-		} else {
-			err = p.scattered(s, l, line)
-			p.nextAt = s.off + p.step/2 + int64(p.below(int(p.step)))
+			if err := p.across(s, l, line, edge); err != nil {
+				return err
+			}
+			continue
 		}
-		if err != nil {
-			return err
+		d := p.all[p.turn%len(p.all)]
+		p.turn++
+		if start, _ := p.suitable(l, d, line); start >= 0 {
+			p.later = append(p.later, appointment{start, d})
+			slices.SortStableFunc(p.later, func(a, b appointment) int { return a.start - b.start })
 		}
+		p.nextAt = max(p.nextAt, s.off) + p.step/2 + int64(p.below(int(p.step)))
 	}
 	if err := p.copyTo(s, l, len(l.all)); err != nil || !last {
 		return err
@@ -191,30 +211,37 @@ func (p *planter) emptyLine(s *sheet, d *defect) error {
 	return s.write([]byte{'\n'})
 }
 
-// scattered plants the next defect in turn on the line at start, or on the
-// nearest one that suits it.
-func (p *planter) scattered(s *sheet, l *lines, start int) error {
-	d := p.all[p.turn%len(p.all)]
-	p.turn++
+// suitable is the nearest line from start on that d can be planted on, with d
+// on it; or -1.
+func (p *planter) suitable(l *lines, d *defect, start int) (int, []byte) {
+	if d.empty {
+		return start, nil
+	}
+	if d.limit > 0 && p.used[d] >= d.limit {
+		return -1, nil
+	}
+	for start = l.nearestFree(start); start >= 0; start = l.nearestFree(l.end(start)) {
+		if spoilt := p.spoil(d, l, start); spoilt != nil {
+			return start, spoilt
+		}
+	}
+	return -1, nil
+}
+
+// scattered plants d on the line at start, or on the nearest one that suits it
+// where another defect has come first.
+func (p *planter) scattered(s *sheet, l *lines, d *defect, start int) error {
+	start, spoilt := p.suitable(l, d, start)
+	if start < 0 {
+		return nil
+	}
 	if d.empty {
 		if err := p.copyTo(s, l, start); err != nil {
 			return err
 		}
 		return p.emptyLine(s, d)
 	}
-	for range 400 {
-		if start = l.nearestFree(start); start < 0 {
-			return nil
-		}
-		if spoilt := p.spoil(d, l, start); spoilt != nil {
-			return p.plant(s, l, start, d, spoilt)
-		}
-		start = l.end(start)
-		if start == len(l.all) {
-			return nil
-		}
-	}
-	return nil
+	return p.plant(s, l, start, d, spoilt)
 }
 
 // across plants a defect so that its line lies across edge, an offset in the
