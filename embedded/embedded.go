@@ -32,6 +32,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -112,6 +113,10 @@ func (s *Server) Stop() error {
 		close(s.done)
 		// Whoever holds the gate in the meantime either becomes a user or
 		// sees, like us, that there is none.
+		//
+		// Unlocked and not only closed: a child that is being forked at this
+		// moment has a copy of the file, and would keep the lock until its exec.
+		_ = flock(s.share, syscall.LOCK_UN)
 		_ = s.share.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()

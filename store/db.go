@@ -11,8 +11,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -49,9 +52,37 @@ func Open(ctx context.Context, url, command string) (*DB, error) {
 	}
 	if _, err := db.State(ctx); err != nil && !errors.Is(err, blob.ErrNotReady) {
 		db.Close()
+		if errors.Is(err, blob.ErrUnavailable) {
+			return nil, fmt.Errorf("%w at %s: %s", blob.ErrUnavailable, address(&config.ConnConfig.Config), reason(err))
+		}
 		return nil, err
 	}
 	return db, nil
+}
+
+// address is where a database is: host and port, or the socket's directory.
+func address(c *pgconn.Config) string {
+	if strings.HasPrefix(c.Host, "/") {
+		return c.Host
+	}
+	return net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
+}
+
+// reason is why a connection failed, in few words and on one line: the driver
+// lists every address that it tried.
+func reason(err error) string {
+	var pg *pgconn.PgError
+	var dns *net.DNSError
+	var system syscall.Errno
+	switch {
+	case errors.As(err, &pg):
+		return pg.Message
+	case errors.As(err, &dns):
+		return dns.Err
+	case errors.As(err, &system):
+		return system.Error()
+	}
+	return "no answer"
 }
 
 // Settings of the connections that load and warm work on. The first makes a
@@ -168,6 +199,12 @@ func classify(err error) error {
 	if err == nil || errors.Is(err, blob.ErrUnavailable) {
 		return err
 	}
+	// The driver tells each attempt on a line of its own: one is enough. A server
+	// that answered has said why itself.
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		err = fmt.Errorf("connect to %s: %w", address(connect.Config), innermost(connect))
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch {
@@ -182,4 +219,23 @@ func classify(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", blob.ErrUnavailable, err)
+}
+
+// innermost is where a chain of errors began, by its first branch.
+func innermost(err error) error {
+	for {
+		var next error
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			next = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			if all := e.Unwrap(); len(all) > 0 {
+				next = all[0]
+			}
+		}
+		if next == nil {
+			return err
+		}
+		err = next
+	}
 }

@@ -31,7 +31,8 @@ type Node struct {
 	// Reset is told where the catalogue stands at the start, and again when
 	// the feed can't be continued, because the database is another one or
 	// has gone back in time. Nothing known before holds any longer. The zero
-	// State stands for a database without a catalogue.
+	// State stands for a database without a catalogue; one without a published
+	// one is told again when a load is complete, or was dropped.
 	Reset func(ctx context.Context, s State) error
 	// Apply is told each later change, in commit order.
 	Apply func(ctx context.Context, c blob.Change) error
@@ -75,6 +76,7 @@ type follower struct {
 	known bool // a Reset was taken
 	epoch string
 	last  int64 // version of the newest change that the node knows
+	waits bool  // a first load was complete at the last Reset
 }
 
 // nothingThere tells the node, once, that the database has no catalogue.
@@ -118,12 +120,14 @@ func (f *follower) catchUp(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	if !f.known || s.Epoch != f.epoch || s.Head < f.last {
+	// Before the first publish there is no feed to tell that a load is complete.
+	waits := s.Generation == 0 && s.LoadWaits
+	if !f.known || s.Epoch != f.epoch || s.Head < f.last || waits != f.waits && s.Generation == 0 {
 		if err := f.node.Reset(ctx, s); err != nil {
 			f.known = false
 			return err
 		}
-		f.known, f.epoch, f.last = true, s.Epoch, s.Head
+		f.known, f.epoch, f.last, f.waits = true, s.Epoch, s.Head, waits
 		return nil
 	}
 	for f.last < s.Head {

@@ -265,6 +265,9 @@ func TestOpenNamesNoSecret(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", url, err)
 		}
+		if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: more than a line: %v", url, err)
+		}
 		if !strings.Contains(url, "port:port") && !errors.Is(err, blob.ErrUnavailable) {
 			t.Errorf("%s: %v is not ErrUnavailable", url, err)
 		}

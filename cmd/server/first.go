@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/hotshelf/hotshelf/blob"
 	"github.com/hotshelf/hotshelf/cmd/internal/cli"
@@ -23,8 +25,19 @@ const (
 )
 
 // firstCatalogue makes, loads and warms a sample catalogue where the private
-// database has neither a catalogue nor a load that waits for warm.
+// database has neither a catalogue nor a load that waits for warm. Of servers
+// that start together, one makes it, and the others wait for it.
 func firstCatalogue(ctx context.Context, db *store.DB, dataDir string, streams cli.IO, log *slog.Logger) error {
+	unlock, err := lockDir(ctx, dataDir)
+	if err != nil {
+		return fmt.Errorf("make the sample catalogue: %w", err)
+	}
+	defer unlock()
+	dir := filepath.Join(dataDir, "sample")
+	// What a server that was killed here has left.
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("make the sample catalogue: %w", err)
+	}
 	state, err := db.State(ctx)
 	if err != nil && !errors.Is(err, blob.ErrNotReady) {
 		return err
@@ -33,12 +46,7 @@ func firstCatalogue(ctx context.Context, db *store.DB, dataDir string, streams c
 		return nil
 	}
 	log.Info("the database is empty: making a sample catalogue", "products", sampleProducts)
-	dir, err := os.MkdirTemp(dataDir, "sample-")
-	if err != nil {
-		return fmt.Errorf("make the sample catalogue: %w", err)
-	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	dir = filepath.Join(dir, "csv")
 	if _, err := sample.Write(ctx, sample.Options{Dir: dir, Products: sampleProducts, Seed: sampleSeed}); err != nil {
 		return fmt.Errorf("make the sample catalogue: %w", err)
 	}
@@ -49,6 +57,31 @@ func firstCatalogue(ctx context.Context, db *store.DB, dataDir string, streams c
 		return fmt.Errorf("warm the sample catalogue: %w", err)
 	}
 	return nil
+}
+
+// lockDir takes an exclusive lock on a directory, which ends with the process
+// at the latest.
+func lockDir(ctx context.Context, dir string) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			_ = f.Close()
+			return nil, fmt.Errorf("lock %s: %w", dir, err)
+		}
+		select {
+		case <-ctx.Done():
+			_ = f.Close()
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // greet says where the server listens and what to try.
@@ -65,9 +98,9 @@ func greet(w io.Writer, addr net.Addr, notReady []string) {
 	fmt.Fprintf(w, `hotshelf listens on %[1]s. Try:
 
   curl '%[1]s/products/list?page=1&count=2'
-  curl %[1]s/products/1
-  curl %[1]s/products/1/styles
-  curl %[1]s/products/1/related
+  curl '%[1]s/products/1'
+  curl '%[1]s/products/1/styles'
+  curl '%[1]s/products/1/related'
 
 `, base)
 }

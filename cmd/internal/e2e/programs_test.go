@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 				_ = os.Unsetenv(name)
 			}
 		}
-		return m.Run()
+		return pg.Run(m)
 	}())
 }
 

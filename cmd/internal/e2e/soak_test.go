@@ -1,0 +1,11 @@
+//go:build soak
+
+package e2e
+
+import "testing"
+
+// TestSoakMessySample is TestMessySample at the size where rows straddle every
+// buffer.
+func TestSoakMessySample(t *testing.T) {
+	checkMessy(t, t.TempDir(), "--database-url="+pg.Database(t), 200_000)
+}
