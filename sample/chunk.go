@@ -240,13 +240,13 @@ func (m *maker) appendStyle(b []byte, r *rng, id, product int64, price blob.Pric
 	b = strconv.AppendInt(b, product, 10)
 	b = append(b, `,"`...)
 	switch odd := r.below(100); {
-	case odd < 3:
+	case odd < 4:
 		b = append(b, r.pick(w.lists)...)
-	case odd < 6:
+	case odd < 9:
 		b = append(b, r.pick(w.quotedColours)...)
 	default:
 		b = append(b, r.pick(w.colours)...)
-		if odd < 45 {
+		if odd < 48 {
 			b = append(b, ` & `...)
 			b = append(b, r.pick(w.colours)...)
 		}

@@ -138,6 +138,11 @@ func (p *planter) append(s *sheet, chunk []byte, taken []int, last bool) error {
 			break
 		}
 		line := max(l.start(l.at+int(ahead)), l.at)
+		if !l.free(line) { // and perhaps a very long one
+			end := s.off + int64(l.end(line)-l.at)
+			p.nextAt, p.nextEdge = max(p.nextAt, end), max(p.nextEdge, edgeAfter(end-1))
+			continue
+		}
 		if p.nextEdge <= p.nextAt {
 			edge := p.nextEdge
 			p.nextEdge = edgeAfter(edge)

@@ -62,7 +62,7 @@ func newVocabulary() *vocabulary {
 
 		letterSizes: escaped(`XS|S|M|L|XL|XXL|3XL|4XL`),
 		shoeSizes:   escaped(`6|6.5|7|7.5|8|8.5|9|9.5|10|10.5|11|11.5|12|13|14|15`),
-		waistSizes:  escaped(`28|29|30|31|32|33|34|36|38|40|W30,L32|W32,L32|W32,L34|W34,L34|W36,L36|W38,L36`),
+		waistSizes:  escaped(`28|29|30|W30,L32|31|32|W32,L32|W32,L34|33|34|W34,L34|36|W36,L36|38|W38,L36|40`),
 		oneSizes:    escaped(`One Size|OS|One Size|Adjustable|S/M|Einheitsgröße|L`),
 		childSizes:  escaped(`2T|3T|4T|5|6|6X|7/8|10/12|14|Youth S|Youth M|Youth L|12" Doll`),
 	}
