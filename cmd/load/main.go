@@ -28,7 +28,8 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 	if err := etl.Check(f.Dir); err != nil {
 		return err
 	}
-	db, closeDB, err := f.Open(ctx, "load", func(line string) { fmt.Fprintln(io.Stderr, line) })
+	say, warn := cli.Lines(io, f.Quiet)
+	db, closeDB, err := f.Open(ctx, "load", say, warn)
 	if err != nil {
 		return err
 	}

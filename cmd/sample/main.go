@@ -17,6 +17,17 @@ type flags struct {
 	Edition  sample.Edition `help:"clean, or messy: with every known defect planted." default:"clean" placeholder:"NAME"`
 }
 
+// mostProducts is the largest catalogue that sample makes.
+const mostProducts = 100_000_000
+
+// Validate is called by the parser of the command line.
+func (f flags) Validate() error {
+	if f.Products < 1 || f.Products > mostProducts {
+		return fmt.Errorf("--products: %d is out of range: expected 1 to %d", f.Products, int64(mostProducts))
+	}
+	return nil
+}
+
 func main() {
 	cli.Main("sample", "Make a synthetic catalogue, and print as JSON what is in it.", run)
 }

@@ -17,7 +17,7 @@ import (
 
 type flags struct {
 	cli.Database
-	Addr       string   `help:"Where to listen." default:":8080" placeholder:"HOST:PORT"`
+	Addr       address  `help:"Where to listen." default:":8080" placeholder:"HOST:PORT"`
 	Memory     memory   `help:"What the server may use, such as 256MiB; auto is a quarter of the container's or machine's memory." default:"auto" placeholder:"SIZE"`
 	CORSOrigin []string `help:"Origins whose pages may read the answers; may be given several times." default:"*" placeholder:"ORIGIN"`
 }
@@ -37,13 +37,20 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 	log := slog.New(slog.NewTextHandler(io.Stderr, nil))
 	debug.SetMemoryLimit(f.Memory.limit())
 
-	listener, err := net.Listen("tcp", f.Addr)
+	listener, err := net.Listen("tcp", string(f.Addr))
 	if err != nil {
 		return fmt.Errorf("can't listen on %s: %w", f.Addr, cause(err))
 	}
 	defer func() { _ = listener.Close() }()
 
-	db, closeDB, err := f.Open(ctx, "server", func(line string) { log.Info(line) })
+	// A server that is told to stop has done its work, however far its start is.
+	defer func() {
+		if ctx.Err() != nil {
+			err = nil
+		}
+	}()
+	db, closeDB, err := f.Open(ctx, "server",
+		func(line string) { log.Info(line) }, func(line string) { log.Warn(line) })
 	if err != nil {
 		return err
 	}
@@ -79,6 +86,22 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 	if err := server.Shutdown(drain); err != nil {
 		log.Warn("requests were cut off", "error", err)
 	}
+	return nil
+}
+
+// address is where to listen, as net.Listen takes it.
+type address string
+
+// UnmarshalText reads HOST:PORT; an empty host stands for all addresses.
+func (a *address) UnmarshalText(text []byte) error {
+	_, port, err := net.SplitHostPort(string(text))
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is no address: expected HOST:PORT, such as :8080 or 127.0.0.1:8080", text)
+	}
+	*a = address(text)
 	return nil
 }
 

@@ -77,11 +77,12 @@ func (n *node) reset(ctx context.Context, s store.State) error {
 }
 
 func (n *node) apply(ctx context.Context, c blob.Change) error {
-	if !n.loaded {
+	if n.loaded {
+		n.cache.Apply(c)
+	} else if err := n.load(ctx, c.Version); err != nil {
 		// The first publish of a database that had no catalogue.
-		return n.load(ctx, c.Version)
+		return err
 	}
-	n.cache.Apply(c)
 	if c.Generation > 0 {
 		n.log.Info("a new catalogue is live", "generation", c.Generation)
 	}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/hotshelf/hotshelf/cmd/internal/cli"
 )
@@ -18,7 +17,8 @@ type flags struct {
 func main() { cli.Main("warm", "Build the responses of all products and publish them.", run) }
 
 func run(ctx context.Context, f flags, io cli.IO) error {
-	db, closeDB, err := f.Open(ctx, "warm", func(line string) { fmt.Fprintln(io.Stderr, line) })
+	say, warn := cli.Lines(io, f.Quiet)
+	db, closeDB, err := f.Open(ctx, "warm", say, warn)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,11 @@ func Load(ctx context.Context, db *store.DB, job LoadJob, io IO) error {
 	if err := etl.Check(job.Dir); err != nil {
 		return err
 	}
+	for _, path := range []string{job.Rejects, job.Report} {
+		if err := writable(path); err != nil {
+			return err
+		}
+	}
 	load, err := db.BeginLoad(ctx)
 	if err != nil {
 		return err
@@ -60,7 +65,8 @@ func Load(ctx context.Context, db *store.DB, job LoadJob, io IO) error {
 		},
 	})
 	progress.Close()
-	if report != nil {
+	// What an interrupted load has counted says nothing about the files.
+	if report != nil && ctx.Err() == nil {
 		if err := writeReport(job, report, io); err != nil {
 			return err
 		}
@@ -76,6 +82,23 @@ func Load(ctx context.Context, db *store.DB, job LoadJob, io IO) error {
 		counts[table] = report.Files[file].Loaded
 	}
 	return load.Finish(ctx, job.Source, counts)
+}
+
+// writable fails where a file that is written later can't be. It leaves what
+// is there as it is.
+func writable(path string) error {
+	if path == "" {
+		return nil
+	}
+	_, missing := os.Lstat(path)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	if missing != nil {
+		_ = os.Remove(path)
+	}
+	return f.Close()
 }
 
 func writeReport(job LoadJob, report *etl.Report, io IO) error {

@@ -20,6 +20,7 @@ const plainInterval = 5 * time.Second
 type Progress struct {
 	w     io.Writer
 	bars  *mpb.Progress // nil without a terminal
+	all   []*mpb.Bar
 	quiet bool
 }
 
@@ -32,11 +33,15 @@ func NewProgress(w io.Writer, quiet bool) *Progress {
 	return p
 }
 
-// Close leaves the bars as they are.
+// Close leaves the bars as they are, drawn for a last time.
 func (p *Progress) Close() {
-	if p.bars != nil {
-		p.bars.Shutdown()
+	if p.bars == nil {
+		return
 	}
+	for _, bar := range p.all {
+		bar.Abort(false)
+	}
+	p.bars.Wait()
 }
 
 // Bar is the progress of one piece of work.
@@ -56,11 +61,15 @@ type Bar struct {
 func (p *Progress) Bar(name string, total int64, unit string) *Bar {
 	b := &Bar{p: p, name: name, total: total, unit: unit, start: time.Now(), said: time.Now()}
 	if p.bars != nil {
+		speed := decor.AverageSpeed(0, "%.0f "+unit+"/s", decor.WCSyncSpace)
+		if unit == "bytes" {
+			speed = decor.AverageSpeed(decor.SizeB1000(0), "% .0f", decor.WCSyncSpace)
+		}
 		b.bar = p.bars.AddBar(total,
 			mpb.PrependDecorators(decor.Name(name, decor.WCSyncSpaceR)),
-			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace),
-				decor.AverageSpeed(0, " %.0f "+unit+"/s", decor.WCSyncSpace),
+			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), speed,
 				decor.AverageETA(decor.ET_STYLE_MMSS, decor.WCSyncSpace)))
+		p.all = append(p.all, b.bar)
 	}
 	return b
 }
@@ -85,5 +94,5 @@ func (b *Bar) Set(n int64) {
 	rate := float64(n) / spent.Seconds()
 	left := time.Duration(float64(b.total-n) / rate * float64(time.Second))
 	fmt.Fprintf(b.p.w, "%s: %d of %d %s (%d %%), %.0f/s, %s left\n",
-		b.name, n, b.total, b.unit, 100*n/max(b.total, 1), rate, left.Round(time.Second))
+		b.name, n, b.total, b.unit, 100*n/max(b.total, 1), rate, max(left, 0).Round(time.Second))
 }

@@ -2,12 +2,15 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/hotshelf/hotshelf/blob"
 	"github.com/hotshelf/hotshelf/store"
 	"github.com/hotshelf/hotshelf/warm"
 )
+
+var errNothingLoaded = errors.New("there is nothing to warm: run load first")
 
 // WarmJob says how to build the shelf.
 type WarmJob struct {
@@ -18,6 +21,10 @@ type WarmJob struct {
 // Warm builds the blobs of the load that waits, else of the live rows, and
 // publishes rows and blobs together.
 func Warm(ctx context.Context, db *store.DB, job WarmJob, io IO) error {
+	// A database that was never loaded is left as it is.
+	if _, err := db.State(ctx); errors.Is(err, blob.ErrNotReady) {
+		return errNothingLoaded
+	}
 	w, err := db.BeginWarm(ctx)
 	if err != nil {
 		return err

@@ -42,7 +42,7 @@ func TestFirstStart(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, ".hotshelf")
 	first := serve(t, dir)
-	until(t, "the greeting is complete", func() bool { return strings.Contains(first.printed(), "/related\n") })
+	until(t, "the greeting is complete", func() bool { return strings.Contains(first.printed(), "/related'\n") })
 	tries := regexp.MustCompile(`curl '?(http[^'\s]+)`).FindAllStringSubmatch(first.printed(), -1)
 	if len(tries) != 4 {
 		t.Fatalf("%d curl lines in:\n%s", len(tries), first.printed())
