@@ -9,3 +9,6 @@ import "testing"
 func TestSoakMessySample(t *testing.T) {
 	checkMessy(t, t.TempDir(), "--database-url="+pg.Database(t), 200_000)
 }
+
+// TestSoakEveryAnswer compares everything in both contracts.
+func TestSoakEveryAnswer(t *testing.T) { everyAnswer(t, 100_000, 1) }
