@@ -23,3 +23,16 @@ type Row struct {
 	Styles    []byte
 	Related   []byte
 }
+
+// Written is what a committed write did. Row is the product's new state, with
+// the blobs in canonical form; after a delete only its ProductID is set.
+// Change goes to the cache before anybody is told. Beside ErrOutcomeUnknown,
+// its Version is 0 and it lists what the write may have touched.
+type Written struct {
+	Change Change
+	Row    Row
+	SKU    SKU // what SetQuantity changed
+}
+
+// Match says whether a product in this state may be written; nil allows any.
+type Match func(version, hash int64) bool

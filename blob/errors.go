@@ -13,4 +13,11 @@ var (
 	ErrUnavailable = errors.New("the database is unavailable")
 	// ErrOverloaded: too many requests wait for the database already.
 	ErrOverloaded = errors.New("too many requests are waiting for the database")
+	// ErrMovedOn: the product is not in the state that a write asks for.
+	ErrMovedOn = errors.New("the product has moved on")
+	// ErrOutcomeUnknown: the database may have committed a write or not; the
+	// answer to the commit was lost.
+	ErrOutcomeUnknown = errors.New("it is not known whether the write was committed")
+	// ErrMalformed: a body is not JSON in valid UTF-8.
+	ErrMalformed = errors.New("the body is not well-formed JSON")
 )

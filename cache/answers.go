@@ -2,7 +2,6 @@ package cache
 
 import (
 	"bytes"
-	"strconv"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -77,9 +76,9 @@ func (b *builder) build(row *blob.Row) (*blob.Answers, int64) {
 		}
 		ends[2*i+1] = len(b.data)
 	}
-	b.data = appendETag(b.data, row, "")
+	b.data = blob.AppendETag(b.data, row.Version, row.Hash, "")
 	ends[6] = len(b.data)
-	b.data = appendETag(b.data, row, "-gzip")
+	b.data = blob.AppendETag(b.data, row.Version, row.Hash, "-gzip")
 	ends[7] = len(b.data)
 
 	// append rounds up to the allocator's size, which is what it costs.
@@ -118,19 +117,4 @@ func (b *builder) gzip(body []byte) []byte {
 	_, _ = b.zip.Write(body)
 	_ = b.zip.Close()
 	return b.zipped.Bytes()
-}
-
-// appendETag appends the product's version and the low half of its hash, such
-// as "41-9f3c2a10" in quotes. The hash tells bodies apart that had the same
-// version before and after a restore.
-func appendETag(b []byte, row *blob.Row, form string) []byte {
-	const hex = "0123456789abcdef"
-	b = append(b, '"')
-	b = strconv.AppendInt(b, row.Version, 10)
-	b = append(b, '-')
-	for shift := 28; shift >= 0; shift -= 4 {
-		b = append(b, hex[row.Hash>>shift&15])
-	}
-	b = append(b, form...)
-	return append(b, '"')
 }
