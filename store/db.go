@@ -31,6 +31,8 @@ import (
 type DB struct {
 	pool *pgxpool.Pool
 	name string // the connections' application_name, "hotshelf load (process 12 on shop1)"
+	// writing bounds the writes that hold a connection: one at work, one behind it.
+	writing chan struct{}
 }
 
 // Open connects to the database of url on behalf of a command, such as "load".
@@ -43,7 +45,10 @@ func Open(ctx context.Context, url, command string) (*DB, error) {
 		return nil, errors.New("the database URL can't be read: expected postgres://user:password@host:port/database")
 	}
 	host, _ := os.Hostname()
-	db := &DB{name: fmt.Sprintf("hotshelf %s (process %d on %s)", command, os.Getpid(), host)}
+	db := &DB{
+		name:    fmt.Sprintf("hotshelf %s (process %d on %s)", command, os.Getpid(), host),
+		writing: make(chan struct{}, 2),
+	}
 	config.ConnConfig.RuntimeParams["application_name"] = db.name
 	config.ConnConfig.ConnectTimeout = 10 * time.Second
 	db.pool, err = pgxpool.NewWithConfig(ctx, config)

@@ -1,0 +1,251 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/hotshelf/hotshelf/blob"
+)
+
+// catalogue opens a database with the given products published, each related
+// to the first.
+func catalogue(t *testing.T, ids ...int64) *DB {
+	t.Helper()
+	db := open(t, pg.Database(t))
+	fill(t, db, ids...)
+	publish(t, db)
+	return db
+}
+
+func input(t *testing.T, body string, update bool) *blob.Input {
+	t.Helper()
+	in, err := blob.ParseInput([]byte(body), update)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+// everything is all rows, blobs and feed entries.
+func everything(t *testing.T, db *DB) []string {
+	t.Helper()
+	var all []string
+	for _, table := range []string{"catalog.products", "catalog.features", "catalog.styles", "catalog.related", "catalog.photos", "catalog.skus", "shelf.blobs", "hotshelf.feed"} {
+		all = append(all, query[string](t, db, `select '`+table+` ' || t::text from `+table+` t order by 1`)...)
+	}
+	return all
+}
+
+func TestWriteRefusals(t *testing.T) {
+	db := open(t, pg.Database(t))
+	if _, err := db.Delete(t.Context(), 1, nil); !errors.Is(err, blob.ErrNotReady) {
+		t.Errorf("without a schema: %v", err)
+	}
+	fill(t, db, 1, 2, 3)
+	if _, err := db.Create(t.Context(), input(t, `{"name":"","category":"","default_price":1}`, false)); !errors.Is(err, blob.ErrNotReady) {
+		t.Errorf("before a publish: %v", err)
+	}
+	publish(t, db)
+	before := everything(t, db)
+	never := func(int64, int64) bool { return false }
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		write func() (blob.Written, error)
+		want  error
+	}{
+		"no product":           {func() (blob.Written, error) { return db.Update(t.Context(), 9, input(t, `{}`, true), nil) }, blob.ErrNotFound},
+		"no product to delete": {func() (blob.Written, error) { return db.Delete(t.Context(), 9, nil) }, blob.ErrNotFound},
+		"another's SKU":        {func() (blob.Written, error) { return db.SetQuantity(t.Context(), 1, 2, 5, nil) }, blob.ErrNotFound},
+		"moved on":             {func() (blob.Written, error) { return db.SetQuantity(t.Context(), 1, 1, 5, never) }, blob.ErrMovedOn},
+		"delete, moved on":     {func() (blob.Written, error) { return db.Delete(t.Context(), 1, never) }, blob.ErrMovedOn},
+		"cancelled":            {func() (blob.Written, error) { return db.Delete(stopped, 1, nil) }, context.Canceled},
+	} {
+		if _, err := c.write(); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, err := db.Update(t.Context(), 1, input(t, `{"name":"x","related":[2,7,3,8],"styles":[
+		{"style_id":1,"name":"","original_price":1},{"style_id":2,"name":"","original_price":1,"skus":[{"id":3,"size":"","quantity":1}]}]}`, true), nil)
+	var invalid *blob.InvalidError
+	if !errors.As(err, &invalid) {
+		t.Fatal(err)
+	}
+	var at []string
+	for _, f := range invalid.Faults {
+		at = append(at, f.Pointer)
+	}
+	if want := []string{"/styles/1/style_id", "/styles/1/skus/0/id", "/related/1", "/related/3"}; !slices.Equal(at, want) {
+		t.Errorf("faults at %q, want %q", at, want)
+	}
+	if after := everything(t, db); !slices.Equal(before, after) {
+		t.Error("a refused write has left something")
+	}
+}
+
+// TestWriteFailures: whatever statement fails, nothing is left; and a COMMIT
+// without an answer is reported as that.
+func TestWriteFailures(t *testing.T) {
+	db := catalogue(t, 1, 2, 3)
+	before := everything(t, db)
+	in := input(t, `{"name":"x","features":[{"feature":"f"}],"related":[3]}`, true)
+	writes := map[string]func() (blob.Written, error){
+		"update": func() (blob.Written, error) { return db.Update(t.Context(), 2, in, nil) },
+		"stock":  func() (blob.Written, error) { return db.SetQuantity(t.Context(), 2, 2, 5, nil) },
+		"delete": func() (blob.Written, error) { return db.Delete(t.Context(), 1, nil) },
+	}
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := db.pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`create function refuse() returns trigger language plpgsql as $$ begin raise exception 'planted'; end $$`)
+	exec(`create function cut() returns trigger language plpgsql as $$ begin perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(1); return null; end $$`)
+	for _, trigger := range []string{
+		`create trigger planted before insert on hotshelf.feed for each row execute function refuse()`,
+		`create trigger planted before insert on hotshelf.feed for each row execute function cut()`,
+		`create constraint trigger planted after insert on hotshelf.feed deferrable initially deferred for each row execute function refuse()`,
+		`create constraint trigger planted after insert on hotshelf.feed deferrable initially deferred for each row execute function cut()`,
+	} {
+		exec(trigger)
+		for name, write := range writes {
+			done, err := write()
+			if err == nil {
+				t.Fatalf("%s with %s: no error", name, trigger)
+			}
+			if errors.Is(err, blob.ErrOutcomeUnknown) && (done.Change.Version != 0 || len(done.Change.Changed) == 0) {
+				t.Errorf("%s: an unknown outcome with %+v", name, done.Change)
+			}
+			cutAtCommit := strings.HasSuffix(trigger, "initially deferred for each row execute function cut()")
+			if errors.Is(err, blob.ErrOutcomeUnknown) != cutAtCommit {
+				t.Errorf("%s with %s: %v", name, trigger, err)
+			}
+		}
+		exec(`drop trigger planted on hotshelf.feed`)
+		if after := everything(t, db); !slices.Equal(before, after) {
+			t.Fatalf("%s: a failed write has left something", trigger)
+		}
+	}
+}
+
+// counter counts statements.
+type counter struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (c *counter) add() { c.mu.Lock(); c.n++; c.mu.Unlock() }
+
+func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	c.add()
+	return ctx
+}
+func (c *counter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+func (c *counter) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+func (c *counter) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) { c.add() }
+func (c *counter) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
+
+// TestDeleteOfPopular: a delete runs as many statements for a product that
+// thousands list as for one that two list.
+func TestDeleteOfPopular(t *testing.T) {
+	statements := func(products int) int {
+		var ids []int64
+		for id := range products {
+			ids = append(ids, int64(id+1))
+		}
+		db := catalogue(t, ids...)
+		config := db.pool.Config()
+		count := new(counter)
+		config.ConnConfig.Tracer = count
+		traced, err := pgxpool.NewWithConfig(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer traced.Close()
+		counted := &DB{pool: traced, writing: make(chan struct{}, 2)}
+		done, err := counted.Delete(t.Context(), 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(done.Change.Changed) != products-1 || !slices.Equal(done.Change.Removed, []int64{1}) {
+			t.Errorf("changed %d, removed %v", len(done.Change.Changed), done.Change.Removed)
+		}
+		if n := query[int](t, db, `select count(*)::int from shelf.blobs where version = $1 and related = '[]'`, done.Change.Version); n[0] != products-1 {
+			t.Errorf("%d of %d lists are rebuilt", n[0], products-1)
+		}
+		return count.n
+	}
+	many := 10_000
+	if testing.Short() {
+		many = 500
+	}
+	few := statements(3)
+	if got := statements(many); got != few {
+		t.Errorf("%d statements for 3 products, %d for %d", few, got, many)
+	}
+}
+
+// TestConcurrentWrites: versions are in commit order, and every one is in the
+// feed.
+func TestConcurrentWrites(t *testing.T) {
+	db := catalogue(t, 1, 2, 3)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	newest := map[int64]blob.Row{}
+	written := 0
+	for n := range 8 {
+		wg.Go(func() {
+			var last int64
+			for i := range 10 {
+				id := int64(1 + (n+i)%3)
+				var done blob.Written
+				var err error
+				if i%2 == 0 {
+					done, err = db.SetQuantity(t.Context(), id, id, int64(n*100+i), nil)
+				} else {
+					done, err = db.Update(t.Context(), id, &blob.Input{Features: &[]blob.Feature{{Name: fmt.Sprint(n, i)}}}, nil)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if done.Change.Version <= last {
+					t.Errorf("version %d after %d", done.Change.Version, last)
+				}
+				last = done.Change.Version
+				mu.Lock()
+				written++
+				if newest[id].Version < last {
+					newest[id] = done.Row
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	feed := query[int64](t, db, `select version from hotshelf.feed where generation = 0 order by xmin::text::bigint`)
+	if len(feed) != written || !slices.IsSorted(feed) {
+		t.Errorf("%d writes, feed: %v", written, feed)
+	}
+	rows, err := db.Lookup(t.Context(), []int64{1, 2, 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		want := newest[r.ProductID]
+		if r.Version != want.Version || r.Hash != want.Hash || string(blob.AppendWire(nil, r.Styles)) != string(blob.AppendWire(nil, want.Styles)) {
+			t.Errorf("product %d is at version %d, the newest write at %d", r.ProductID, r.Version, want.Version)
+		}
+	}
+}

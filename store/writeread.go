@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hotshelf/hotshelf/blob"
+)
+
+// selectProducts gives one row a product, its lists as arrays in the order of
+// their ids. Prices are in hundredths. So any number of products are one
+// statement, whose rows are read one by one.
+const selectProducts = `
+select p.id, p.name, p.slogan, p.description, p.category, (p.default_price * 100)::bigint,
+       f.feature, f.value, r.related_id,
+       s.id, s.name, s.sale, s.original, s.flag,
+       h.style_id, h.url, h.thumbnail_url,
+       k.style_id, k.id, k.size, k.quantity
+from unnest($1::bigint[]) as want (id)
+join catalog.products p on p.id = want.id
+cross join lateral (
+    select array_agg(feature order by id) as feature, array_agg(value order by id) as value
+    from catalog.features where product_id = p.id) f
+cross join lateral (
+    select array_agg(related_id order by id) as related_id
+    from catalog.related where product_id = p.id) r
+cross join lateral (
+    select array_agg(id order by id) as id, array_agg(name order by id) as name,
+           array_agg((sale_price * 100)::bigint order by id) as sale,
+           array_agg((original_price * 100)::bigint order by id) as original,
+           array_agg(default_style order by id) as flag
+    from catalog.styles where product_id = p.id) s
+cross join lateral (
+    select array_agg(o.style_id order by o.style_id, o.id) as style_id,
+           array_agg(o.url order by o.style_id, o.id) as url,
+           array_agg(o.thumbnail_url order by o.style_id, o.id) as thumbnail_url
+    from catalog.styles t join catalog.photos o on o.style_id = t.id where t.product_id = p.id) h
+cross join lateral (
+    select array_agg(o.style_id order by o.style_id, o.id) as style_id,
+           array_agg(o.id order by o.style_id, o.id) as id,
+           array_agg(o.size order by o.style_id, o.id) as size,
+           array_agg(o.quantity order by o.style_id, o.id) as quantity
+    from catalog.styles t join catalog.skus o on o.style_id = t.id where t.product_id = p.id) k`
+
+// eachProduct reads the products that have rows, in any order.
+func eachProduct(ctx context.Context, tx pgx.Tx, ids []int64, each func(p *blob.Product)) error {
+	rows, err := tx.Query(ctx, selectProducts, ids)
+	if err != nil {
+		return fmt.Errorf("read %d products: %w", len(ids), classify(err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		p, err := scanProduct(rows)
+		if err != nil {
+			return fmt.Errorf("read %d products: %w", len(ids), err)
+		}
+		each(p)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read %d products: %w", len(ids), classify(err))
+	}
+	return nil
+}
+
+func scanProduct(rows pgx.Rows) (*blob.Product, error) {
+	p := new(blob.Product)
+	var features, styleNames, urls, thumbnails, sizes []string
+	var values []*string
+	var styleIDs, original, photoStyles, skuStyles, skuIDs []int64
+	var sale []*int64
+	var flags []bool
+	var quantities []int32
+	err := rows.Scan(&p.ID, &p.Name, &p.Slogan, &p.Description, &p.Category, &p.DefaultPrice,
+		&features, &values, &p.Related, &styleIDs, &styleNames, &sale, &original, &flags,
+		&photoStyles, &urls, &thumbnails, &skuStyles, &skuIDs, &sizes, &quantities)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range features {
+		f := blob.Feature{Name: name}
+		if values[i] != nil {
+			f.Value, f.HasValue = *values[i], true
+		}
+		p.Features = append(p.Features, f)
+	}
+	photo, sku := 0, 0
+	for i, id := range styleIDs {
+		s := blob.Style{ID: id, Name: styleNames[i], OriginalPrice: blob.Price(original[i]), Default: flags[i]}
+		if sale[i] != nil {
+			s.SalePrice, s.OnSale = blob.Price(*sale[i]), true
+		}
+		for ; photo < len(photoStyles) && photoStyles[photo] == id; photo++ {
+			s.Photos = append(s.Photos, blob.Photo{URL: urls[photo], ThumbnailURL: thumbnails[photo]})
+		}
+		for ; sku < len(skuStyles) && skuStyles[sku] == id; sku++ {
+			s.SKUs = append(s.SKUs, blob.SKU{ID: skuIDs[sku], Size: sizes[sku], Quantity: int64(quantities[sku])})
+		}
+		p.Styles = append(p.Styles, s)
+	}
+	return p, nil
+}
