@@ -249,3 +249,31 @@ func TestConcurrentWrites(t *testing.T) {
 		}
 	}
 }
+
+// TestUpdateReplacesLists: a list that is given replaces the old one, one that
+// is absent stays, and ids that are given are kept.
+func TestUpdateReplacesLists(t *testing.T) {
+	db := catalogue(t, 1, 2)
+	f := func(body, want string) {
+		t.Helper()
+		done, err := db.Update(t.Context(), 2, input(t, body, true), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprintf("%s %s %s", done.Row.Detail, done.Row.Styles, done.Row.Related)
+		if got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", body, got, want)
+		}
+	}
+	const detail = `{"id":2,"name":"new","slogan":"slogan","category":"category","features":[],"description":"description","default_price":"0.02"} `
+	f(`{"name":"new","features":[],"styles":[{"style_id":2,"name":"kept","original_price":5}]}`,
+		detail+`{"results":[{"name":"kept","skus":{"7.5":12},"photos":[{"url":"https://images.example.com/1","thumbnail_url":""}],"default?":1,"style_id":2,"sale_price":"0","original_price":"5"}],"product_id":"2"} [1]`)
+	f(`{"related":[2,1,2],"styles":[{"style_id":2,"name":"kept","original_price":5,"sale_price":"4.5","photos":[{"url":"u","thumbnail_url":"t"}],"skus":[{"size":"S","quantity":1}]},
+		{"name":"new","original_price":6,"skus":[{"id":2,"size":"M","quantity":3}]}]}`,
+		detail+`{"results":[{"name":"kept","skus":{"S":1},"photos":[{"url":"u","thumbnail_url":"t"}],"default?":1,"style_id":2,"sale_price":"4.50","original_price":"5"},`+
+			`{"name":"new","skus":{"M":3},"photos":[{"url":null,"thumbnail_url":null}],"default?":0,"style_id":3,"sale_price":"0","original_price":"6"}],"product_id":"2"} [2,1,2]`)
+	if n := query[int64](t, db, `select style_id from catalog.skus where id = 2`); len(n) != 1 || n[0] != 3 {
+		t.Errorf("SKU 2 belongs to %v", n)
+	}
+	f(`{"styles":[],"related":[]}`, detail+`{"results":[{"name":"","skus":{"null":null},"photos":[{"url":null,"thumbnail_url":null}],"default?":1,"style_id":null,"sale_price":"0","original_price":"0.02"}],"product_id":"2"} []`)
+}
