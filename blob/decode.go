@@ -82,8 +82,8 @@ func (d *decoder) object(v []byte, at string, fields []field) {
 	}
 }
 
-// list reads the elements of a list of at most limit.
-func (d *decoder) list(v []byte, at string, limit int, read func(value []byte, at string)) {
+// list reads the elements of a list of at most MaxElements.
+func (d *decoder) list(v []byte, at string, read func(value []byte, at string)) {
 	if v[0] != '[' {
 		d.faults.Add(at, "A list is expected here.")
 		return
@@ -92,15 +92,15 @@ func (d *decoder) list(v []byte, at string, limit int, read func(value []byte, a
 	for i := skipBlanks(v, 1); v[i] != ']'; n++ {
 		from := i
 		i = skipElement(v, i)
-		if n < limit {
+		if n < MaxElements {
 			read(v[from:i], at+"/"+strconv.Itoa(n))
 		}
 		if i = skipBlanks(v, i); v[i] == ',' {
 			i = skipBlanks(v, i+1)
 		}
 	}
-	if n > limit {
-		d.faults.Add(at, fmt.Sprintf("The list has %d elements; at most %d are allowed.", n, limit))
+	if n > MaxElements {
+		d.faults.Add(at, fmt.Sprintf("The list has %d elements; at most %d are allowed.", n, MaxElements))
 	}
 }
 

@@ -96,18 +96,18 @@ func ParseInput(body []byte, update bool) (in *Input, err error) {
 		}},
 		{"features", false, func(v []byte, at string) {
 			list := []Feature{}
-			d.list(v, at, MaxElements, func(v []byte, at string) { list = append(list, d.feature(v, at)) })
+			d.list(v, at, func(v []byte, at string) { list = append(list, d.feature(v, at)) })
 			in.Features = &list
 		}},
 		{"styles", false, func(v []byte, at string) {
 			list := []StyleInput{}
-			d.list(v, at, MaxElements, func(v []byte, at string) { list = append(list, d.style(v, at, update)) })
+			d.list(v, at, func(v []byte, at string) { list = append(list, d.style(v, at, update)) })
 			in.Styles = &list
 			d.checkIDs(list, at)
 		}},
 		{"related", false, func(v []byte, at string) {
 			list := []int64{}
-			d.list(v, at, MaxElements, func(v []byte, at string) { list = append(list, d.id(v, at)) })
+			d.list(v, at, func(v []byte, at string) { list = append(list, d.id(v, at)) })
 			in.Related = &list
 		}},
 	}
@@ -155,11 +155,11 @@ func (d *decoder) style(v []byte, at string, update bool) (s StyleInput) {
 		{"default?", false, func(v []byte, at string) { s.Default = d.bool(v, at) }},
 		{"photos", false, func(v []byte, at string) {
 			s.PhotosGiven = true
-			d.list(v, at, MaxElements, func(v []byte, at string) { s.Photos = append(s.Photos, d.photo(v, at)) })
+			d.list(v, at, func(v []byte, at string) { s.Photos = append(s.Photos, d.photo(v, at)) })
 		}},
 		{"skus", false, func(v []byte, at string) {
 			s.SKUsGiven = true
-			d.list(v, at, MaxElements, func(v []byte, at string) { s.SKUs = append(s.SKUs, d.sku(v, at, update)) })
+			d.list(v, at, func(v []byte, at string) { s.SKUs = append(s.SKUs, d.sku(v, at, update)) })
 		}},
 		{"style_id", false, func(v []byte, at string) { s.ID = d.keptID(v, at, update) }},
 	}

@@ -15,7 +15,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -71,23 +70,6 @@ func address(c *pgconn.Config) string {
 		return c.Host
 	}
 	return net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
-}
-
-// reason is why a connection failed, in few words and on one line: the driver
-// lists every address that it tried.
-func reason(err error) string {
-	var pg *pgconn.PgError
-	var dns *net.DNSError
-	var system syscall.Errno
-	switch {
-	case errors.As(err, &pg):
-		return pg.Message
-	case errors.As(err, &dns):
-		return dns.Err
-	case errors.As(err, &system):
-		return system.Error()
-	}
-	return "no answer"
 }
 
 // Settings of the connections that load and warm work on. The first makes a
@@ -230,7 +212,7 @@ func classify(err error) error {
 func innermost(err error) error {
 	for {
 		var next error
-		switch e := err.(type) {
+		switch e := err.(type) { //nolint:errorlint // this is the walk down the chain
 		case interface{ Unwrap() error }:
 			next = e.Unwrap()
 		case interface{ Unwrap() []error }:

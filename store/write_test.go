@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -244,7 +245,7 @@ func TestConcurrentWrites(t *testing.T) {
 	}
 	for _, r := range rows {
 		want := newest[r.ProductID]
-		if r.Version != want.Version || r.Hash != want.Hash || string(blob.AppendWire(nil, r.Styles)) != string(blob.AppendWire(nil, want.Styles)) {
+		if r.Version != want.Version || r.Hash != want.Hash || !bytes.Equal(blob.AppendWire(nil, r.Styles), blob.AppendWire(nil, want.Styles)) {
 			t.Errorf("product %d is at version %d, the newest write at %d", r.ProductID, r.Version, want.Version)
 		}
 	}
