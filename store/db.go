@@ -56,9 +56,6 @@ func Open(ctx context.Context, url, command string) (*DB, error) {
 	}
 	if _, err := db.State(ctx); err != nil && !errors.Is(err, blob.ErrNotReady) {
 		db.Close()
-		if errors.Is(err, blob.ErrUnavailable) {
-			return nil, fmt.Errorf("%w at %s: %s", blob.ErrUnavailable, address(&config.ConnConfig.Config), reason(err))
-		}
 		return nil, err
 	}
 	return db, nil
