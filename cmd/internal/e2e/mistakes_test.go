@@ -40,6 +40,7 @@ func writeSmall(t *testing.T, dir string, replaced map[string]string) string {
 
 // TestSmallCatalogue is the contract's own examples, in both contracts.
 func TestSmallCatalogue(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	url := "--database-url=" + pg.Database(t)
 	out := must(t, dir, "load", url, writeSmall(t, filepath.Join(dir, "csv"), nil))
@@ -133,7 +134,7 @@ func TestMistakes(t *testing.T) {
 		"an address that is none":         {[]string{"server", url, "--addr=here"}, usage, []string{"--addr", "here", "HOST:PORT"}},
 		"too little memory":               {[]string{"server", url, "--memory=1MiB"}, usage, []string{"64MiB"}},
 		"memory that is no size":          {[]string{"server", url, "--memory=lots"}, usage, []string{"lots"}},
-		"no products":                     {[]string{"sample", "new", "--products", "0"}, usage, []string{"--products: 0 is out of range"}},
+		"no products":                     {[]string{"sample", "new", "--products", "0"}, usage, []string{"expected 1 to 100000000"}},
 		"an unknown edition":              {[]string{"sample", "new", "--edition", "dirty"}, usage, []string{"dirty"}},
 		"a sample over files":             {[]string{"sample", "good"}, failed, []string{"good"}},
 		"a data directory that is a file": {[]string{"warm", "--data-dir", filepath.Join("good", "skus.csv")}, failed, []string{"skus.csv"}},

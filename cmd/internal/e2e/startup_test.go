@@ -39,6 +39,7 @@ func postgresOf(t *testing.T, data string) []int {
 // TestFirstStart goes through the life of a private database: made on the
 // first start, stopped with the server, reused, killed, and reused again.
 func TestFirstStart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	data := filepath.Join(dir, ".hotshelf")
 	first := serve(t, dir)
@@ -90,6 +91,7 @@ func TestFirstStart(t *testing.T) {
 // TestGivenDatabase: a database without a catalogue is left as it is; load
 // and warm make the running server ready.
 func TestGivenDatabase(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	url := "--database-url=" + pg.Database(t)
 	s := serve(t, dir, url)
@@ -135,6 +137,7 @@ func TestGivenDatabase(t *testing.T) {
 // TestMessySample: the account of a load agrees with what the sample planted,
 // kind by kind.
 func TestMessySample(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	url := "--database-url=" + pg.Database(t)
 	checkMessy(t, dir, url, 5_000)
