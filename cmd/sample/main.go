@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/hotshelf/hotshelf/cmd/internal/cli"
 	"github.com/hotshelf/hotshelf/sample"
@@ -12,7 +13,7 @@ import (
 
 type flags struct {
 	Dir      string         `arg:"" help:"Where to write the six CSV files; made where it does not exist."`
-	Products int64          `help:"How many products to make." default:"1000" placeholder:"N"`
+	Products count          `help:"How many products to make." default:"1000" placeholder:"N"`
 	Seed     uint64         `help:"Another seed gives another catalogue; the same seed always the same." default:"1" placeholder:"S"`
 	Edition  sample.Edition `help:"clean, or messy: with every known defect planted." default:"clean" placeholder:"NAME"`
 }
@@ -20,11 +21,16 @@ type flags struct {
 // mostProducts is the largest catalogue that sample makes.
 const mostProducts = 100_000_000
 
-// Validate is called by the parser of the command line.
-func (f flags) Validate() error {
-	if f.Products < 1 || f.Products > mostProducts {
-		return fmt.Errorf("--products: %d is out of range: expected 1 to %d", f.Products, int64(mostProducts))
+// count is a number of products.
+type count int64
+
+// UnmarshalText reads a number that sample can make.
+func (c *count) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil || n < 1 || n > mostProducts {
+		return fmt.Errorf("%q products can't be made: expected 1 to %d", text, int64(mostProducts))
 	}
+	*c = count(n)
 	return nil
 }
 
@@ -33,7 +39,7 @@ func main() {
 }
 
 func run(ctx context.Context, f flags, io cli.IO) error {
-	summary, err := sample.Write(ctx, sample.Options{Dir: f.Dir, Products: f.Products, Seed: f.Seed, Edition: f.Edition})
+	summary, err := sample.Write(ctx, sample.Options{Dir: f.Dir, Products: int64(f.Products), Seed: f.Seed, Edition: f.Edition})
 	if err != nil {
 		return err
 	}

@@ -5,13 +5,28 @@ package main
 import (
 	"context"
 
+	"github.com/hotshelf/hotshelf/blob"
 	"github.com/hotshelf/hotshelf/cmd/internal/cli"
 )
 
 type flags struct {
 	cli.Database
-	Contract string `help:"Shape the responses for the storefronts of this family: pulsar or atelier. Empty keeps the catalogue's, pulsar at first." enum:"pulsar,atelier," default:"" placeholder:"NAME"`
-	Quiet    bool   `help:"No progress and no summary."`
+	Contract contract `help:"Shape the responses for the storefronts of this family: pulsar or atelier. Empty keeps the catalogue's, pulsar at first." placeholder:"NAME"`
+	Quiet    bool     `help:"No progress and no summary."`
+}
+
+// contract is a contract's name, or empty.
+type contract string
+
+// UnmarshalText reads a name that blob knows.
+func (c *contract) UnmarshalText(text []byte) error {
+	if len(text) > 0 {
+		if _, err := blob.ParseContract(string(text)); err != nil {
+			return err
+		}
+	}
+	*c = contract(text)
+	return nil
 }
 
 func main() { cli.Main("warm", "Build the responses of all products and publish them.", run) }
@@ -23,5 +38,5 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 		return err
 	}
 	defer closeDB()
-	return cli.Warm(ctx, db, cli.WarmJob{Contract: f.Contract, Quiet: f.Quiet}, io)
+	return cli.Warm(ctx, db, cli.WarmJob{Contract: string(f.Contract), Quiet: f.Quiet}, io)
 }
