@@ -25,8 +25,11 @@ type flags struct {
 const (
 	// missTimeout is how long a read waits for the database.
 	missTimeout = 2 * time.Second
-	// drainTimeout is how long a stopping server waits for requests under way.
-	drainTimeout = 10 * time.Second
+	// drainTimeout is how long a stopping server waits for requests under way:
+	// longer than a read may take, and short enough that PostgreSQL can still be
+	// stopped within the ten seconds that containers are given. A client that
+	// never ends its request must not take them all.
+	drainTimeout = 2 * missTimeout
 )
 
 func main() { cli.Main("server", "Serve the catalogue.", run) }
