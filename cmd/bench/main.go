@@ -1,0 +1,59 @@
+// Command bench measures hotshelf against what a reader can check it with, such
+// as psql's \copy, side by side in one run, and keeps the figures: a JSON file
+// per suite, and a page made of all of them.
+//
+// What must always hold: both sides of a ratio come from the same run on the
+// same machine, in turn; both do the same work, which is checked; and what
+// could not be measured is named, never guessed.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hotshelf/hotshelf/cmd/internal/cli"
+)
+
+type flags struct {
+	Load    loadSuite   `cmd:"" help:"Load a clean and a messy catalogue; time against psql's copy, memory."`
+	Results resultsPage `cmd:"" help:"Make the page of results anew from the figures that are kept."`
+}
+
+func main() {
+	cli.Main("bench", "Measure hotshelf side by side with something to compare it to.", run)
+}
+
+func run(ctx context.Context, f flags, io cli.IO) error {
+	switch {
+	case f.Load.chosen:
+		return keep(ctx, &f.Load, f.Load.Out, io)
+	case f.Results.chosen:
+		return writeResults(f.Results.Dir)
+	}
+	return errors.New("which suite? see --help")
+}
+
+// suite is a set of measurements that belong together.
+type suite interface {
+	measure(ctx context.Context, io cli.IO) (*Figures, error)
+}
+
+// keep runs a suite, prints its tables and keeps its figures in the file out,
+// and in the page of results beside it.
+func keep(ctx context.Context, s suite, out string, io cli.IO) error {
+	if err := checkOut(out); err != nil {
+		return err
+	}
+	f, err := s.measure(ctx, io)
+	if err != nil {
+		return err
+	}
+	if err := f.write(out); err != nil {
+		return err
+	}
+	if err := f.print(io.Stdout); err != nil {
+		return fmt.Errorf("print the figures: %w", err)
+	}
+	return writeResultsBeside(out)
+}
