@@ -10,4 +10,4 @@ var Schema string
 
 // SchemaVersion is the version that Schema creates and that this program
 // reads. A database of a newer one is refused.
-const SchemaVersion = 1
+const SchemaVersion = 2

@@ -37,8 +37,12 @@ create table if not exists hotshelf.catalogue (
     published_at    timestamptz,
     -- The load in catalog_next; null where none is complete.
     next_source     text        check (next_source in ('sample', 'import')),
-    next_loaded_at  timestamptz
+    next_loaded_at  timestamptz,
+    -- Feed entries up to this version have been cleaned up.
+    feed_floor      bigint      not null default 0
 );
+-- New in schema version 2.
+alter table hotshelf.catalogue add column if not exists feed_floor bigint not null default 0;
 
 -- What each committed change did, in commit order: every writer takes the
 -- write lock (an advisory lock) before it draws its version.
@@ -48,6 +52,14 @@ create table if not exists hotshelf.feed (
     generation bigint      not null default 0,
     changed    bigint[]    not null default '{}',
     removed    bigint[]    not null default '{}',
+    at         timestamptz not null default now()
+);
+
+-- Products written through the API since the last import went live: the next
+-- import would take those writes back.
+create table if not exists hotshelf.written (
+    product_id bigint      primary key,
+    deleted    boolean     not null,
     at         timestamptz not null default now()
 );
 
@@ -129,10 +141,21 @@ create table if not exists shelf.blobs (
     version    bigint not null,
     -- xxHash64 of the three blobs as the builder made them.
     hash       bigint not null,
+    -- What the blobs are shaped for: 0 pulsar, 1 atelier.
+    contract   smallint not null,
     detail     jsonb  not null,
     styles     jsonb  not null,
     related    jsonb  not null
 );
+-- New in schema version 2; a shelf of version 1 has one contract. A constant
+-- default writes no row.
+do $$ begin
+    if not exists (select from pg_attribute where attrelid = 'shelf.blobs'::regclass and attname = 'contract') then
+        execute format('alter table shelf.blobs add column contract smallint not null default %s',
+            (select case contract when 'atelier' then 1 else 0 end from hotshelf.catalogue));
+        alter table shelf.blobs alter column contract drop default;
+    end if;
+end $$;
 
 -- lz4 is faster to write and to read than the default; a PostgreSQL that was
 -- built without it keeps the default.
@@ -144,4 +167,5 @@ do $$ begin
 exception when feature_not_supported then null;
 end $$;
 
-insert into hotshelf.catalogue (schema_version) values (1) on conflict do nothing;
+insert into hotshelf.catalogue (schema_version) values (2)
+on conflict (only_row) do update set schema_version = excluded.schema_version;

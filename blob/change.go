@@ -19,6 +19,7 @@ type Row struct {
 	ProductID int64
 	Version   int64
 	Hash      int64 // xxHash64 of what Build made
+	Contract  Contract
 	Detail    []byte
 	Styles    []byte
 	Related   []byte

@@ -6,7 +6,7 @@ import "fmt"
 // It is a property of the whole catalogue.
 type Contract uint8
 
-// The contracts. Pulsar is the default.
+// The contracts, by the numbers that the shelf stores. Pulsar is the default.
 const (
 	Pulsar Contract = iota
 	Atelier

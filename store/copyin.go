@@ -60,6 +60,11 @@ func (w *copyWriter) int4(v int64) {
 	w.buf = binary.BigEndian.AppendUint32(w.buf, uint32(v))
 }
 
+func (w *copyWriter) int2(v int16) {
+	w.buf = append(w.buf, 0, 0, 0, 2)
+	w.buf = binary.BigEndian.AppendUint16(w.buf, uint16(v))
+}
+
 func (w *copyWriter) bool(v bool) {
 	w.buf = append(w.buf, 0, 0, 0, 1, 0)
 	if v {

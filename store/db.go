@@ -109,6 +109,9 @@ type State struct {
 	BuilderVersion int
 	Source         string // "sample" or "import"; "" before the first publish
 	LoadWaits      bool   // a complete load waits for warm
+	// OldSchema says that the database was set up by an older program: load and
+	// warm bring it up to date, everything else has to wait for them.
+	OldSchema bool
 }
 
 const selectState = `
@@ -143,6 +146,7 @@ func readState(ctx context.Context, q querier) (State, error) {
 	if schema > hotshelf.SchemaVersion {
 		return s, errNewerSchema(schema)
 	}
+	s.OldSchema = schema < hotshelf.SchemaVersion
 	s.Contract, err = blob.ParseContract(contract)
 	return s, err
 }

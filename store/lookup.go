@@ -11,11 +11,11 @@ import (
 
 const (
 	selectBlob = `
-select product_id, version, hash, detail, styles, related
+select product_id, version, hash, contract, detail, styles, related
 from shelf.blobs where product_id = $1`
 
 	selectBlobs = `
-select product_id, version, hash, detail, styles, related
+select product_id, version, hash, contract, detail, styles, related
 from shelf.blobs where product_id = any($1)`
 
 	selectLiveIDs = `select product_id from shelf.blobs order by product_id`
@@ -38,7 +38,7 @@ func (db *DB) Lookup(ctx context.Context, ids []int64) ([]blob.Row, error) {
 	found := make([]blob.Row, 0, len(ids))
 	for rows.Next() {
 		var r blob.Row
-		if err := rows.Scan(&r.ProductID, &r.Version, &r.Hash, &r.Detail, &r.Styles, &r.Related); err != nil {
+		if err := rows.Scan(&r.ProductID, &r.Version, &r.Hash, &r.Contract, &r.Detail, &r.Styles, &r.Related); err != nil {
 			return nil, fmt.Errorf("look up %d products: %w", len(ids), classify(err))
 		}
 		found = append(found, r)

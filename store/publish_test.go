@@ -81,7 +81,7 @@ func TestPublishRefusesAnIncompleteShelf(t *testing.T) {
 	}
 	var b blob.Blobs
 	blob.Build(&b, &blob.Product{ID: 1}, blob.Pulsar)
-	if err := shelf.Put(1, 1, 1, &b); err != nil {
+	if err := shelf.Put(1, 1, 1, blob.Pulsar, &b); err != nil {
 		t.Fatal(err)
 	}
 	n, err := shelf.Close()
@@ -173,7 +173,7 @@ func TestStoredBlobsAreWhatWasBuilt(t *testing.T) {
 		var b blob.Blobs
 		blob.Build(&b, &p, blob.Contract(id%2))
 		built[id] = b
-		if err := shelf.Put(id, 1, b.Hash(), &b); err != nil {
+		if err := shelf.Put(id, 1, b.Hash(), blob.Pulsar, &b); err != nil {
 			t.Fatal(err)
 		}
 	}

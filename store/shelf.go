@@ -21,7 +21,7 @@ create schema shelf_next;
 create table shelf_next.blobs (like shelf.blobs including all excluding indexes)`
 	dropShelfNext = `drop schema if exists shelf_next cascade`
 
-	copyShelfNext = `copy shelf_next.blobs from stdin (format binary)`
+	copyShelfNext = `copy shelf_next.blobs (product_id, version, hash, contract, detail, styles, related) from stdin (format binary)`
 
 	beginSnapshot  = `begin isolation level repeatable read read only`
 	exportSnapshot = `select pg_export_snapshot()`
@@ -226,11 +226,12 @@ func (w *Warm) Writer(ctx context.Context) (*ShelfWriter, error) {
 }
 
 // Put adds a product's blobs, which are copied.
-func (w *ShelfWriter) Put(id, version, hash int64, b *blob.Blobs) error {
-	w.copy.beginRow(6)
+func (w *ShelfWriter) Put(id, version, hash int64, contract blob.Contract, b *blob.Blobs) error {
+	w.copy.beginRow(7)
 	w.copy.int8(id)
 	w.copy.int8(version)
 	w.copy.int8(hash)
+	w.copy.int2(int16(contract))
 	w.copy.jsonb(b.Detail)
 	w.copy.jsonb(b.Styles)
 	w.copy.jsonb(b.Related)

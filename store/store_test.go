@@ -125,7 +125,7 @@ func publish(t *testing.T, db *DB) int64 {
 		for rows.Next() {
 			var b blob.Blobs
 			blob.Build(&b, &blob.Product{ID: rows.Int(0), DefaultPrice: rows.Price(5)}, blob.Pulsar)
-			if err := shelf.Put(rows.Int(0), w.Version, b.Hash(), &b); err != nil {
+			if err := shelf.Put(rows.Int(0), w.Version, b.Hash(), blob.Pulsar, &b); err != nil {
 				t.Fatal(err)
 			}
 		}

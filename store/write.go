@@ -21,10 +21,10 @@ select nextval('hotshelf.version'), c.generation, c.contract, b.version, b.hash
 from hotshelf.catalogue c left join shelf.blobs b on b.product_id = $1`
 
 	upsertBlobs = `
-insert into shelf.blobs (product_id, version, hash, detail, styles, related)
-values ($1, $2, $3, $4, $5, $6)
+insert into shelf.blobs (product_id, version, hash, contract, detail, styles, related)
+values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (product_id) do update
-set version = excluded.version, hash = excluded.hash,
+set version = excluded.version, hash = excluded.hash, contract = excluded.contract,
     detail = excluded.detail, styles = excluded.styles, related = excluded.related`
 
 	insertChange = `insert into hotshelf.feed (version, changed, removed) values ($1, $2, $3)`
@@ -187,7 +187,7 @@ func (w *write) finish(ctx context.Context, id int64) (blob.Written, error) {
 	err := eachProduct(ctx, w.tx, []int64{id}, func(p *blob.Product) {
 		var b blob.Blobs
 		blob.Build(&b, p, w.contract)
-		done.Row = blob.Row{ProductID: id, Version: w.version, Hash: b.Hash(), Detail: b.Detail, Styles: b.Styles, Related: b.Related}
+		done.Row = blob.Row{ProductID: id, Version: w.version, Hash: b.Hash(), Contract: w.contract, Detail: b.Detail, Styles: b.Styles, Related: b.Related}
 	})
 	if err != nil {
 		return done, err
@@ -197,7 +197,7 @@ func (w *write) finish(ctx context.Context, id int64) (blob.Written, error) {
 	}
 	r := &done.Row
 	var b pgx.Batch
-	b.Queue(upsertBlobs, id, r.Version, r.Hash, r.Detail, r.Styles, r.Related)
+	b.Queue(upsertBlobs, id, r.Version, r.Hash, r.Contract, r.Detail, r.Styles, r.Related)
 	w.queueChange(&b, &done.Change)
 	if err := w.tx.SendBatch(ctx, &b).Close(); err != nil {
 		return done, fmt.Errorf("put product %d on the shelf: %w", id, classify(err))

@@ -53,7 +53,7 @@ func (l *lane) buildRange(ctx context.Context, lo, hi int64) error {
 				l.replaced++
 			}
 		}
-		if err := l.writer.Put(id, version, hash, &l.blobs); err != nil {
+		if err := l.writer.Put(id, version, hash, l.job.Contract, &l.blobs); err != nil {
 			return err
 		}
 		l.built++

@@ -46,7 +46,7 @@ type Reader struct {
 
 // Writer takes the blobs of a new shelf.
 type Writer interface {
-	Put(id, version, hash int64, b *blob.Blobs) error
+	Put(id, version, hash int64, contract blob.Contract, b *blob.Blobs) error
 	Close() (rows int64, err error)
 	Abort()
 }

@@ -45,7 +45,7 @@ type shelfWriter struct {
 	n int64
 }
 
-func (w *shelfWriter) Put(id, version, hash int64, b *blob.Blobs) error {
+func (w *shelfWriter) Put(id, version, hash int64, _ blob.Contract, b *blob.Blobs) error {
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	if w.s.fail != nil {

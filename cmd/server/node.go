@@ -61,6 +61,10 @@ func (n *node) follow(ctx context.Context, db *store.DB) (stop func()) {
 
 func (n *node) reset(ctx context.Context, s store.State) error {
 	n.loaded = false
+	if s.OldSchema {
+		n.setReason("the database was set up by an older hotshelf: run warm, which brings it up to date")
+		return nil
+	}
 	if s.Generation == 0 {
 		reason := blob.ErrNotReady.Error()
 		if s.LoadWaits {
