@@ -30,6 +30,9 @@ var (
 	valueRevalidate = []byte("public, no-cache")
 	valueNoStore    = []byte("no-store")
 	valueReadOnly   = []byte("GET, HEAD, OPTIONS")
+	valueGetHead    = []byte("GET, HEAD")
+
+	pathProfiles = []byte("/debug/pprof/")
 
 	// The ways in which an answer may depend on the request's headers.
 	varyEncoding       = []byte("Accept-Encoding")

@@ -86,11 +86,7 @@ func lockDir(ctx context.Context, dir string) (unlock func(), err error) {
 
 // greet says where the server listens and what to try.
 func greet(w io.Writer, addr net.Addr, notReady []string) {
-	host, port, _ := net.SplitHostPort(addr.String())
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = "localhost"
-	}
-	base := "http://" + net.JoinHostPort(host, port)
+	base := "http://" + reachable(addr.String())
 	if len(notReady) > 0 {
 		fmt.Fprintf(w, "hotshelf listens on %s, but is not ready: %s\n", base, notReady[0])
 		return

@@ -17,9 +17,11 @@ import (
 
 type flags struct {
 	cli.Database
-	Addr       address  `help:"Where to listen." default:":8080" placeholder:"HOST:PORT"`
-	Memory     memory   `help:"What the server may use, such as 256MiB; auto is a quarter of the container's or machine's memory." default:"auto" placeholder:"SIZE"`
-	CORSOrigin []string `help:"Origins whose pages may read the answers; may be given several times." default:"*" placeholder:"ORIGIN"`
+	Addr       address      `help:"Where to listen." default:":8080" placeholder:"HOST:PORT"`
+	AdminAddr  adminAddress `help:"Where metrics, health and profiles are; off for nowhere." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
+	Memory     memory       `help:"What the server may use, such as 256MiB; auto is a quarter of the container's or machine's memory." default:"auto" placeholder:"SIZE"`
+	CORSOrigin []string     `help:"Origins whose pages may read the answers; may be given several times." default:"*" placeholder:"ORIGIN"`
+	Check      bool         `help:"Serve nothing, but ask the server that runs with these settings whether it is ready: exit code 0 when it is."`
 }
 
 const (
@@ -37,6 +39,9 @@ func main() { cli.Main("server", "Serve the catalogue.", run) }
 // run builds from the bottom up, serves until ctx ends, and takes down in
 // reverse order.
 func run(ctx context.Context, f flags, io cli.IO) (err error) {
+	if f.Check {
+		return check(ctx, f, io.Stdout)
+	}
 	log := slog.New(slog.NewTextHandler(io.Stderr, nil))
 	debug.SetMemoryLimit(f.Memory.limit())
 
@@ -45,6 +50,13 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 		return fmt.Errorf("can't listen on %s: %w", f.Addr, cause(err))
 	}
 	defer func() { _ = listener.Close() }()
+	adminListener, err := f.AdminAddr.listen()
+	if err != nil {
+		return err
+	}
+	if adminListener != nil {
+		defer func() { _ = adminListener.Close() }()
+	}
 
 	// A server that is told to stop has done its work, however far its start is.
 	defer func() {
@@ -74,6 +86,8 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 	defer stopFollowing()
 
 	server := httpd.New(httpd.Config{Catalogue: blobs, Ready: node.ready, CORSOrigins: f.CORSOrigin, Logger: log})
+	stopAdmin := serveAdmin(adminListener, server, log)
+	defer stopAdmin()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	greet(io.Stdout, listener.Addr(), node.ready())

@@ -131,6 +131,9 @@ func TestMistakes(t *testing.T) {
 		"a server without its database":   {[]string{"server", "--addr=127.0.0.1:0", "--database-url=" + nobody}, failed, []string{"127.0.0.1"}},
 		"a URL that is none":              {[]string{"server", "--addr=127.0.0.1:0", "--database-url=postgres://shop:hunter2@a:b:c/"}, failed, []string{"database URL"}},
 		"a port in use":                   {[]string{"server", url, "--addr=" + taken.Addr().String()}, failed, []string{taken.Addr().String(), "address already in use"}},
+		"an admin port in use":            {[]string{"server", url, "--addr=127.0.0.1:0", "--admin-addr=" + taken.Addr().String()}, failed, []string{taken.Addr().String(), "--admin-addr", "address already in use"}},
+		"an admin address that is none":   {[]string{"server", url, "--admin-addr=here"}, usage, []string{"--admin-addr", "here", "HOST:PORT"}},
+		"a check of no server":            {[]string{"server", "--check", "--admin-addr=127.0.0.1:1"}, failed, []string{"127.0.0.1:1", "connection refused"}},
 		"an address that is none":         {[]string{"server", url, "--addr=here"}, usage, []string{"--addr", "here", "HOST:PORT"}},
 		"too little memory":               {[]string{"server", url, "--memory=1MiB"}, usage, []string{"64MiB"}},
 		"memory that is no size":          {[]string{"server", url, "--memory=lots"}, usage, []string{"lots"}},
@@ -173,7 +176,7 @@ func TestMistakes(t *testing.T) {
 func TestHelpIsComplete(t *testing.T) {
 	dir := t.TempDir()
 	for name, flags := range map[string][]string{
-		"server": {"database-url", "data-dir", "addr", "memory", "cors-origin"},
+		"server": {"database-url", "data-dir", "addr", "admin-addr", "memory", "cors-origin", "check"},
 		"load":   {"database-url", "data-dir", "rejects", "report", "max-rejects", "quiet"},
 		"warm":   {"database-url", "data-dir", "contract", "quiet"},
 		"sample": {"products", "seed", "edition"},

@@ -42,6 +42,8 @@ func TestMain(m *testing.M) {
 				_ = os.Unsetenv(name)
 			}
 		}
+		// Many servers run at a time, and each wants a port for it.
+		_ = os.Setenv("HOTSHELF_ADMIN_ADDR", "127.0.0.1:0")
 		return pg.Run(m)
 	}())
 }
