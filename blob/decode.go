@@ -3,6 +3,7 @@ package blob
 import (
 	"bytes"
 	stdjson "encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -30,18 +31,33 @@ type field struct {
 
 func newDecoder(body []byte) (*decoder, error) {
 	if !utf8.Valid(body) {
-		return nil, fmt.Errorf("%w: it is not valid UTF-8", ErrMalformed)
+		at := 0
+		for r, width := utf8.DecodeRune(body); r != utf8.RuneError || width > 1; r, width = utf8.DecodeRune(body[at:]) {
+			at += width
+		}
+		return nil, malformed(fmt.Sprintf("The body is not valid UTF-8 at byte %d.", at+1))
 	}
-	if !stdjson.Valid(body) {
-		return nil, ErrMalformed
+	if stdjson.Valid(body) {
+		return new(decoder), nil
 	}
-	return new(decoder), nil
+	// A second pass, for where it is: Valid does not say.
+	var syntax *stdjson.SyntaxError
+	var raw stdjson.RawMessage
+	if err := stdjson.Unmarshal(body, &raw); errors.As(err, &syntax) && syntax.Error() != "unexpected end of JSON input" {
+		return nil, malformed(fmt.Sprintf("The body is not well-formed JSON at byte %d.", syntax.Offset))
+	}
+	return nil, malformed("The body is not well-formed JSON: it ends too early.")
 }
 
-// malformedOnPanic turns a panic of the JSON library into an error.
-func malformedOnPanic(err *error) {
+// malformed is the error for a body that can't be looked into.
+func malformed(detail string) error {
+	return &InvalidError{Faults: []Fault{{Detail: detail}}, All: 1, Malformed: true}
+}
+
+// invalidOnPanic turns a panic of the JSON library into an error.
+func invalidOnPanic(err *error) {
 	if cause := recover(); cause != nil {
-		*err = fmt.Errorf("%w: %v", ErrMalformed, cause)
+		*err = malformed("The body can't be read as JSON.")
 	}
 }
 
@@ -160,7 +176,7 @@ func (d *decoder) unquote(v []byte) string {
 	}
 	var s string
 	if err := json.Unmarshal(v, &s); err != nil {
-		panic(err) // malformedOnPanic takes it
+		panic(err) // invalidOnPanic takes it
 	}
 	return strings.ToValidUTF8(s, string(utf8.RuneError))
 }

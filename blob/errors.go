@@ -5,8 +5,10 @@ import "errors"
 // The errors that callers tell apart, whichever layer they come from. The
 // http package has one table from these to status codes.
 var (
-	// ErrNotFound: no product, style or SKU has this id.
+	// ErrNotFound: no product has this id.
 	ErrNotFound = errors.New("not found")
+	// ErrNoSKU: the product has no SKU with this id.
+	ErrNoSKU = errors.New("the product has no such SKU")
 	// ErrNotReady: there is no published catalogue yet.
 	ErrNotReady = errors.New("no catalogue is published: run load, then warm")
 	// ErrUnavailable: the database can't be reached, or did not answer in time.
@@ -18,6 +20,4 @@ var (
 	// ErrOutcomeUnknown: the database may have committed a write or not; the
 	// answer to the commit was lost.
 	ErrOutcomeUnknown = errors.New("it is not known whether the write was committed")
-	// ErrMalformed: a body is not JSON in valid UTF-8.
-	ErrMalformed = errors.New("the body is not well-formed JSON")
 )

@@ -38,6 +38,9 @@ type Fault struct {
 type InvalidError struct {
 	Faults []Fault
 	All    int
+	// Malformed says that the body is not JSON in valid UTF-8: then the only
+	// fault is where it stops being that.
+	Malformed bool
 }
 
 // maxFaults bounds the answer to a body of a million faults.
@@ -76,9 +79,9 @@ const (
 )
 
 // ParseInput reads the body of a create or, where update is set, of an update.
-// Its error is ErrMalformed, or an *InvalidError that lists every fault.
+// Its error is an *InvalidError that lists every fault.
 func ParseInput(body []byte, update bool) (in *Input, err error) {
-	defer malformedOnPanic(&err)
+	defer invalidOnPanic(&err)
 	d, err := newDecoder(body)
 	if err != nil {
 		return nil, err
@@ -121,7 +124,7 @@ func ParseInput(body []byte, update bool) (in *Input, err error) {
 // ParseQuantity reads the body of a stock change, {"quantity":7}. Its error is
 // like that of ParseInput.
 func ParseQuantity(body []byte) (quantity int64, err error) {
-	defer malformedOnPanic(&err)
+	defer invalidOnPanic(&err)
 	d, err := newDecoder(body)
 	if err != nil {
 		return 0, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const wholeInput = `{"name":"Camo","slogan":"s","description":"d","category":"c","default_price":140,
@@ -73,8 +74,23 @@ func TestInputFaults(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, at, want)
 		}
 	}
-	for _, body := range []string{"", "{", `{"name":"` + "\xff" + `"}`, strings.Repeat("[", 1<<20), `{"a":01}`} {
-		if _, err := ParseInput([]byte(body), false); !errors.Is(err, ErrMalformed) {
+}
+
+// TestMalformedInput: what is not JSON says from where on.
+func TestMalformedInput(t *testing.T) {
+	const early = "The body is not well-formed JSON: it ends too early."
+	for body, want := range map[string]string{
+		"": early, "{": early, `{"name":"a"`: early, "  ": early,
+		`{"name":"` + "\ufffd\xff" + `"}`: "The body is not valid UTF-8 at byte 13.",
+		"\xff":                            "The body is not valid UTF-8 at byte 1.",
+		`{"a":01}`:                        "The body is not well-formed JSON at byte 7.",
+		`x{}`:                             "The body is not well-formed JSON at byte 1.",
+		`{}}`:                             "The body is not well-formed JSON at byte 3.",
+		strings.Repeat("[", 1<<20):        "The body is not well-formed JSON at byte 10001.",
+	} {
+		_, err := ParseInput([]byte(body), false)
+		var invalid *InvalidError
+		if !errors.As(err, &invalid) || !invalid.Malformed || len(invalid.Faults) != 1 || invalid.Faults[0] != (Fault{"", want}) {
 			t.Errorf("%.20q: %v", body, err)
 		}
 	}
@@ -114,10 +130,10 @@ func FuzzParseInput(f *testing.F) {
 		in, err := ParseInput(body, true)
 		var invalid *InvalidError
 		if err != nil {
-			if !errors.As(err, &invalid) && !errors.Is(err, ErrMalformed) {
+			if !errors.As(err, &invalid) {
 				t.Fatal(err)
 			}
-			if errors.Is(err, ErrMalformed) && strings.Contains(err.Error(), "runtime error") {
+			if invalid.Malformed && json.Valid(body) && utf8.Valid(body) {
 				t.Fatalf("%q: %v", body, err)
 			}
 			return

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/hotshelf/hotshelf"
 	"github.com/hotshelf/hotshelf/blob"
 )
 
@@ -17,7 +18,7 @@ const (
 	// What every write needs to know, read under the lock. The product's own
 	// columns are null where it is not on the shelf.
 	selectForWrite = `
-select nextval('hotshelf.version'), c.generation, c.contract, b.version, b.hash
+select nextval('hotshelf.version'), c.schema_version, c.generation, c.contract, b.version, b.hash
 from hotshelf.catalogue c left join shelf.blobs b on b.product_id = $1`
 
 	upsertBlobs = `
@@ -28,6 +29,10 @@ set version = excluded.version, hash = excluded.hash, contract = excluded.contra
     detail = excluded.detail, styles = excluded.styles, related = excluded.related`
 
 	insertChange = `insert into hotshelf.feed (version, changed, removed) values ($1, $2, $3)`
+
+	upsertWritten = `
+insert into hotshelf.written (product_id, deleted) values ($1, $2)
+on conflict (product_id) do update set deleted = excluded.deleted, at = excluded.at`
 
 	updateQuantity = `
 update catalog.skus k set quantity = $3
@@ -111,13 +116,14 @@ func notCommitted(err error) bool {
 func (w *write) begin(ctx context.Context, id int64, match blob.Match) error {
 	var b pgx.Batch
 	b.Queue(takeWriteLock, int64(writeLock))
+	var schema int
 	var generation int64
 	var contract string
 	var version, hash *int64
 	// Of the lock's batch, but a statement after it: it sees what the last
 	// holder has committed.
 	b.Queue(selectForWrite, id).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&w.version, &generation, &contract, &version, &hash)
+		return row.Scan(&w.version, &schema, &generation, &contract, &version, &hash)
 	})
 	if err := w.tx.SendBatch(ctx, &b).Close(); err != nil {
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -126,6 +132,9 @@ func (w *write) begin(ctx context.Context, id int64, match blob.Match) error {
 		return fmt.Errorf("begin a write: %w", classify(err))
 	}
 	switch {
+	case schema != hotshelf.SchemaVersion:
+		// Of an older program, or of a newer one that came after the start.
+		return fmt.Errorf("%w: the database has schema version %d, this program %d", blob.ErrNotReady, schema, hotshelf.SchemaVersion)
 	case generation == 0:
 		return blob.ErrNotReady
 	case id != 0 && version == nil:
@@ -164,13 +173,13 @@ func (db *DB) Update(ctx context.Context, id int64, in *blob.Input, match blob.M
 }
 
 // SetQuantity sets the stock of one of the product's SKUs. Errors: those of
-// Update; blob.ErrNotFound where the product has no such SKU.
+// Update, and blob.ErrNoSKU.
 func (db *DB) SetQuantity(ctx context.Context, id, sku, quantity int64, match blob.Match) (blob.Written, error) {
 	return db.inWrite(ctx, id, match, func(w *write) (blob.Written, error) {
 		var size string
 		err := w.tx.QueryRow(ctx, updateQuantity, id, sku, quantity).Scan(&size)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return blob.Written{}, blob.ErrNotFound
+			return blob.Written{}, blob.ErrNoSKU
 		}
 		if err != nil {
 			return blob.Written{}, fmt.Errorf("set the stock of SKU %d: %w", sku, classify(err))
@@ -198,14 +207,17 @@ func (w *write) finish(ctx context.Context, id int64) (blob.Written, error) {
 	r := &done.Row
 	var b pgx.Batch
 	b.Queue(upsertBlobs, id, r.Version, r.Hash, r.Contract, r.Detail, r.Styles, r.Related)
-	w.queueChange(&b, &done.Change)
+	w.queueChange(&b, id, &done.Change)
 	if err := w.tx.SendBatch(ctx, &b).Close(); err != nil {
 		return done, fmt.Errorf("put product %d on the shelf: %w", id, classify(err))
 	}
 	return done, nil
 }
 
-func (w *write) queueChange(b *pgx.Batch, c *blob.Change) {
+// queueChange tells the feed, and notes that product id was written: with the
+// next import the catalogue would lose that.
+func (w *write) queueChange(b *pgx.Batch, id int64, c *blob.Change) {
+	b.Queue(upsertWritten, id, len(c.Removed) > 0)
 	b.Queue(insertChange, c.Version, append([]int64{}, c.Changed...), append([]int64{}, c.Removed...))
 	b.Queue(notify)
 }
@@ -239,7 +251,7 @@ func (db *DB) Delete(ctx context.Context, id int64, match blob.Match) (blob.Writ
 			}
 			b.Queue(updateRelated, w.version, ids, hashes, related)
 		}
-		w.queueChange(&b, &done.Change)
+		w.queueChange(&b, id, &done.Change)
 		if err := w.tx.SendBatch(ctx, &b).Close(); err != nil {
 			return done, fmt.Errorf("take product %d out of %d lists: %w", id, len(listing), classify(err))
 		}

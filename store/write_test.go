@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"runtime/metrics"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -39,7 +42,7 @@ func input(t *testing.T, body string, update bool) *blob.Input {
 func everything(t *testing.T, db *DB) []string {
 	t.Helper()
 	var all []string
-	for _, table := range []string{"catalog.products", "catalog.features", "catalog.styles", "catalog.related", "catalog.photos", "catalog.skus", "shelf.blobs", "hotshelf.feed"} {
+	for _, table := range []string{"catalog.products", "catalog.features", "catalog.styles", "catalog.related", "catalog.photos", "catalog.skus", "shelf.blobs", "hotshelf.feed", "hotshelf.written"} {
 		all = append(all, query[string](t, db, `select '`+table+` ' || t::text from `+table+` t order by 1`)...)
 	}
 	return all
@@ -65,7 +68,7 @@ func TestWriteRefusals(t *testing.T) {
 	}{
 		"no product":           {func() (blob.Written, error) { return db.Update(t.Context(), 9, input(t, `{}`, true), nil) }, blob.ErrNotFound},
 		"no product to delete": {func() (blob.Written, error) { return db.Delete(t.Context(), 9, nil) }, blob.ErrNotFound},
-		"another's SKU":        {func() (blob.Written, error) { return db.SetQuantity(t.Context(), 1, 2, 5, nil) }, blob.ErrNotFound},
+		"another's SKU":        {func() (blob.Written, error) { return db.SetQuantity(t.Context(), 1, 2, 5, nil) }, blob.ErrNoSKU},
 		"moved on":             {func() (blob.Written, error) { return db.SetQuantity(t.Context(), 1, 1, 5, never) }, blob.ErrMovedOn},
 		"delete, moved on":     {func() (blob.Written, error) { return db.Delete(t.Context(), 1, never) }, blob.ErrMovedOn},
 		"cancelled":            {func() (blob.Written, error) { return db.Delete(stopped, 1, nil) }, context.Canceled},
@@ -160,40 +163,106 @@ func (c *counter) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndDat
 // TestDeleteOfPopular: a delete runs as many statements for a product that
 // thousands list as for one that two list.
 func TestDeleteOfPopular(t *testing.T) {
-	statements := func(products int) int {
-		var ids []int64
-		for id := range products {
-			ids = append(ids, int64(id+1))
-		}
-		db := catalogue(t, ids...)
-		config := db.pool.Config()
-		count := new(counter)
-		config.ConnConfig.Tracer = count
-		traced, err := pgxpool.NewWithConfig(t.Context(), config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer traced.Close()
-		counted := &DB{pool: traced, writing: make(chan struct{}, 2)}
-		done, err := counted.Delete(t.Context(), 1, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(done.Change.Changed) != products-1 || !slices.Equal(done.Change.Removed, []int64{1}) {
-			t.Errorf("changed %d, removed %v", len(done.Change.Changed), done.Change.Removed)
-		}
-		if n := query[int](t, db, `select count(*)::int from shelf.blobs where version = $1 and related = '[]'`, done.Change.Version); n[0] != products-1 {
-			t.Errorf("%d of %d lists are rebuilt", n[0], products-1)
-		}
-		return count.n
-	}
 	many := 10_000
 	if testing.Short() {
 		many = 500
 	}
-	few := statements(3)
-	if got := statements(many); got != few {
+	few, _ := deletePopular(t, 3)
+	if got, _ := deletePopular(t, many); got != few {
 		t.Errorf("%d statements for 3 products, %d for %d", few, got, many)
+	}
+}
+
+// deletePopular deletes one of the given number of products, which all others
+// list, and returns how many statements that took, and how many bytes of heap
+// at its height.
+func deletePopular(t *testing.T, products int) (statements int, heap int64) {
+	t.Helper()
+	var ids []int64
+	for id := range products {
+		ids = append(ids, int64(id+1))
+	}
+	db := catalogue(t, ids...)
+	config := db.pool.Config()
+	count := new(counter)
+	config.ConnConfig.Tracer = count
+	traced, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer traced.Close()
+	counted := &DB{pool: traced, writing: make(chan struct{}, 2)}
+	height := watchHeap()
+	done, err := counted.Delete(t.Context(), 1, nil)
+	heap = height()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(done.Change.Changed) != products-1 || !slices.Equal(done.Change.Removed, []int64{1}) {
+		t.Errorf("changed %d, removed %v", len(done.Change.Changed), done.Change.Removed)
+	}
+	if n := query[int](t, db, `select count(*)::int from shelf.blobs where version = $1 and related = '[]'`, done.Change.Version); n[0] != products-1 {
+		t.Errorf("%d of %d lists are rebuilt", n[0], products-1)
+	}
+	return count.n, heap
+}
+
+// watchHeap measures the heap until the function is called, which returns by
+// how many bytes it has grown at most.
+func watchHeap() (height func() int64) {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	runtime.GC()
+	metrics.Read(sample)
+	before := sample[0].Value.Uint64()
+	highest, stop, stopped := before, make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			metrics.Read(sample)
+			highest = max(highest, sample[0].Value.Uint64())
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() int64 { close(stop); <-stopped; return int64(highest - before) }
+}
+
+// TestWritten: what is written through the API is noted, in the write's own
+// transaction.
+func TestWritten(t *testing.T) {
+	db := catalogue(t, 1, 2, 3)
+	if _, err := db.SetQuantity(t.Context(), 2, 2, 5, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.SetQuantity(t.Context(), 3, 3, 5, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Delete(t.Context(), 3, nil); err != nil {
+		t.Fatal(err)
+	}
+	done, err := db.Create(t.Context(), input(t, `{"name":"","category":"","default_price":1}`, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := query[string](t, db, `select product_id || ' ' || deleted from hotshelf.written order by product_id`)
+	if want := []string{"2 false", "3 true", fmt.Sprintf("%d false", done.Row.ProductID)}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestWriteToOtherSchema: a database of another version is not written to.
+func TestWriteToOtherSchema(t *testing.T) {
+	db := catalogue(t, 1, 2)
+	if _, err := db.pool.Exec(t.Context(), `update hotshelf.catalogue set schema_version = schema_version + 1`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.SetQuantity(t.Context(), 2, 2, 5, nil); !errors.Is(err, blob.ErrNotReady) {
+		t.Errorf("error: %v", err)
 	}
 }
 
