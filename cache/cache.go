@@ -60,8 +60,10 @@ type Cache struct {
 	source  Source
 	limit   time.Duration
 	ready   atomic.Bool
+	listed  atomic.Int64
 
 	ristretto *ristretto.Cache[int64, *entry]
+	left      *departures
 	loader    loader
 }
 
@@ -70,12 +72,13 @@ func New(config Config) (*Cache, error) {
 	if config.Bytes <= 0 || config.MissTimeout <= 0 {
 		return nil, fmt.Errorf("make a cache: budget %d bytes and miss timeout %v must be positive", config.Bytes, config.MissTimeout)
 	}
-	r, err := newRistretto(config.Bytes)
+	left := new(departures)
+	r, err := newRistretto(config.Bytes, left)
 	if err != nil {
 		return nil, err
 	}
 	c := newCache(config.Source, r, config.MissTimeout)
-	c.ristretto = r
+	c.ristretto, c.left = r, left
 	return c, nil
 }
 
@@ -119,6 +122,7 @@ func (c *Cache) hit(id int64) (*entry, bool) {
 
 func (c *Cache) miss(ctx context.Context, id int64) (*entry, error) {
 	if !c.ready.Load() {
+		c.flights.misses.Add(1)
 		return nil, blob.ErrNotReady
 	}
 	var room [1]*flight
@@ -139,6 +143,7 @@ func (c *Cache) Many(ctx context.Context, dst []*blob.Answers, ids []int64) ([]*
 	var absent []int64 // not in the cache
 	var places []int   // their indexes in dst
 	holes := false
+	c.listed.Add(int64(len(ids)))
 	for _, id := range ids {
 		e, ok := c.hit(id)
 		switch {
@@ -154,6 +159,7 @@ func (c *Cache) Many(ctx context.Context, dst []*blob.Answers, ids []int64) ([]*
 		return dst, nil
 	}
 	if !c.ready.Load() {
+		c.flights.misses.Add(int64(len(absent)))
 		return dst[:from], blob.ErrNotReady
 	}
 	joined, err := c.flights.join(nil, absent...)
@@ -266,15 +272,19 @@ func (c *Cache) Ready() error {
 
 // Stats are counts since the start, except where said otherwise. Hits are not
 // among them, so that a hit writes to no memory that others read: they are the
-// caller's reads less Misses.
+// calls of Get, and Listed, less Misses.
 type Stats struct {
+	Listed     int64 // products that Many and Page were asked for
 	Misses     int64 // products that were asked for and not in the cache
 	Coalesced  int64 // of these, products that were being looked up already
 	RoundTrips int64 // look-ups, of one product or many
 	Failed     int64 // of these, look-ups that ended with an error
 	Refused    int64 // reads turned away because too many wait, or the database is down
 	Waiting    int64 // products that wait for a look-up to start, now
+	Evicted    int64 // entries that made room for others
+	Entries    int64 // now
 	Bytes      int64 // cost of the entries, now
+	Limit      int64 // what Bytes may be
 	Products   int64 // live products, now
 }
 
@@ -286,6 +296,7 @@ func (c *Cache) Stats() Stats {
 	f.mu.Unlock()
 	_, products := c.ids.loaded()
 	s := Stats{
+		Listed:     c.listed.Load(),
 		Misses:     f.misses.Load(),
 		Coalesced:  f.coalesced.Load(),
 		RoundTrips: f.trips.Load(),
@@ -295,7 +306,11 @@ func (c *Cache) Stats() Stats {
 		Products:   products,
 	}
 	if c.ristretto != nil {
-		s.Bytes = c.ristretto.MaxCost() - c.ristretto.RemainingCost()
+		s.Limit = c.ristretto.MaxCost()
+		s.Bytes = s.Limit - c.ristretto.RemainingCost()
+		s.Evicted = c.left.evicted.Load()
+		// An entry that is being put in can be replaced before it is counted.
+		s.Entries = max(f.kept.Load()-c.left.all.Load(), 0)
 	}
 	return s
 }

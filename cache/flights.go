@@ -67,6 +67,7 @@ type flights struct {
 	down bool
 
 	misses, coalesced, trips, refused, failed atomic.Int64
+	kept                                      atomic.Int64 // entries that the store took
 }
 
 // flight is the look-up of one product. entry and err may be read once done is
@@ -109,10 +110,11 @@ func (f *flights) join(dst []*flight, ids ...int64) ([]*flight, error) {
 		}
 	}()
 	refuse := f.down && (f.flying > 0 || queued > 0)
-	for _, id := range ids {
+	for i, id := range ids {
 		fl, err := f.joinOne(id, refuse)
 		if err != nil {
 			f.refused.Add(1)
+			f.misses.Add(int64(len(ids) - 1 - i)) // the rest were none less
 			for _, joined := range dst {
 				joined.waiters--
 			}
@@ -315,7 +317,9 @@ func (f *flights) land(b *builder, fl *flight, row *blob.Row) {
 		e.hash, e.cost = row.Hash, entryOverhead+size
 	}
 	fl.entry, fl.old = e, nil
-	f.store.Set(fl.id, e, e.cost)
+	if f.store.Set(fl.id, e, e.cost) {
+		f.kept.Add(1)
+	}
 	close(fl.done)
 }
 

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/dgraph-io/ristretto/v2"
 )
@@ -23,7 +24,14 @@ const (
 	countersPerEntry = 10
 )
 
-func newRistretto(bytes int64) (*ristretto.Cache[int64, *entry], error) {
+// departures counts entries that ristretto took and has no longer. (Its own
+// metrics would cost an atomic operation for every hit.)
+type departures struct {
+	all     atomic.Int64 // replaced by newer ones, evicted, or rejected after all
+	evicted atomic.Int64
+}
+
+func newRistretto(bytes int64, left *departures) (*ristretto.Cache[int64, *entry], error) {
 	r, err := ristretto.NewCache(&ristretto.Config[int64, *entry]{
 		NumCounters: max(countersPerEntry*bytes/typicalCost, 1000),
 		MaxCost:     bytes,
@@ -31,6 +39,8 @@ func newRistretto(bytes int64) (*ristretto.Cache[int64, *entry], error) {
 		KeyToHash:   hashID,
 		// Our costs are measured heap bytes already.
 		IgnoreInternalCost: true,
+		OnExit:             func(*entry) { left.all.Add(1) },
+		OnEvict:            func(*ristretto.Item[*entry]) { left.evicted.Add(1) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make a cache of %d bytes: %w", bytes, err)
