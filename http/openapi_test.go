@@ -57,7 +57,7 @@ func TestDescriptionListsRoutes(t *testing.T) {
 			described[method+" "+path] = true
 		}
 	}
-	for _, r := range New(Config{}).routes() {
+	for _, r := range New(Config{Storefront: true}).routes() {
 		for method := range strings.SplitSeq(r.methods, ", ") {
 			if !described[method+" "+r.path] {
 				t.Errorf("%s %s is not described", method, r.path)
@@ -215,6 +215,24 @@ func exchanges() []exchange {
 	read("", "/readyz", "/readyz", "", 200)
 	read("unready", "/readyz", "/readyz", "", 503)
 	read("", "/openapi.yaml", "/openapi.yaml", "", 200)
+	for _, path := range []string{"/", "/docs"} {
+		for _, encoding := range []string{"Accept-Encoding: identity", "Accept-Encoding: gzip"} {
+			read("", path, path, encoding, 200)
+		}
+		read("", path, path, "If-None-Match: *", 304)
+	}
+	for path, names := range map[string][]string{
+		"/docs/{asset}":       {"swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png", "docs.js", "docs.css"},
+		"/storefront/{asset}": {"app.js", "style.css", "icon.svg"},
+	} {
+		for _, name := range names {
+			target := strings.Replace(path, "{asset}", name, 1)
+			read("", path, target, "Accept-Encoding: identity", 200)
+			read("", path, target, "Accept-Encoding: gzip", 200)
+			read("", path, target, "If-None-Match: *", 304)
+		}
+		read("", path, strings.Replace(path, "{asset}", "nothing.js", 1), "", 404)
+	}
 	return table
 }
 
@@ -288,7 +306,7 @@ func startAll(t *testing.T, contract blob.Contract, origins []string) map[string
 		"unforeseen":  {err: errors.New("unforeseen")},
 		"panics":      {panics: true},
 	} {
-		config := Config{Catalogue: s, CORSOrigins: origins}
+		config := Config{Catalogue: s, CORSOrigins: origins, Storefront: true}
 		if name == "unready" {
 			config.Ready = func() []string { return []string{"no catalogue"} }
 		}

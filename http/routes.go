@@ -21,7 +21,7 @@ type route struct {
 // asked, so that they cost no allocation; the router knows them for Allow only.
 func (s *Server) routes() []route {
 	const read = "GET, HEAD"
-	return []route{
+	routes := []route{
 		{read, "/products/list", s.notFound},
 		{read, "/products", s.notFound},
 		{read, "/products/{product_id}", s.notFound},
@@ -36,7 +36,15 @@ func (s *Server) routes() []route {
 		{read, "/healthz", s.healthz},
 		{read, "/readyz", s.readyz},
 		{read, "/openapi.yaml", s.openapi},
+		{read, "/docs", docs().page},
+		{read, "/docs/{asset}", docs().file(s.notFound)},
 	}
+	if s.storefront {
+		routes = append(routes,
+			route{read, "/", storefront().page},
+			route{read, "/storefront/{asset}", storefront().file(s.notFound)})
+	}
+	return routes
 }
 
 func (s *Server) newRouter() *router.Router {

@@ -48,6 +48,8 @@ type Config struct {
 	// CORSOrigins are the origins whose pages may read answers. None, or one
 	// that is "*", allows all.
 	CORSOrigins []string
+	// Storefront has a small storefront for people at /.
+	Storefront bool
 	// MaxConns bounds the open connections; 0 means 4,096. The next one is
 	// answered with 503 and closed. An idle connection holds about 21 kB of heap
 	// and stack (measured, after a request for styles).
@@ -75,14 +77,15 @@ const (
 
 // Server serves the catalogue. It is made by New.
 type Server struct {
-	catalogue Catalogue
-	ready     func() []string
-	cors      cors
-	log       *slog.Logger
-	router    *router.Router
-	fast      fasthttp.Server
-	maxConns  int
-	scratches sync.Pool // of *scratch
+	catalogue  Catalogue
+	ready      func() []string
+	cors       cors
+	log        *slog.Logger
+	router     *router.Router
+	storefront bool
+	fast       fasthttp.Server
+	maxConns   int
+	scratches  sync.Pool // of *scratch
 
 	// base is what handlers call the catalogue with: a fasthttp request is a
 	// context too, but its bytes die with the handler. It ends with Shutdown.
@@ -96,11 +99,12 @@ type Server struct {
 // New makes a server that is ready for Serve.
 func New(config Config) *Server {
 	s := &Server{
-		catalogue: config.Catalogue,
-		ready:     config.Ready,
-		cors:      newCORS(config.CORSOrigins),
-		log:       config.Logger,
-		maxConns:  config.MaxConns,
+		catalogue:  config.Catalogue,
+		ready:      config.Ready,
+		cors:       newCORS(config.CORSOrigins),
+		log:        config.Logger,
+		storefront: config.Storefront,
+		maxConns:   config.MaxConns,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

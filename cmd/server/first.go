@@ -85,14 +85,17 @@ func lockDir(ctx context.Context, dir string) (unlock func(), err error) {
 }
 
 // greet says where the server listens and what to try.
-func greet(w io.Writer, addr net.Addr, notReady []string) {
+func greet(w io.Writer, addr net.Addr, storefront bool, notReady []string) {
 	base := "http://" + reachable(addr.String())
 	if len(notReady) > 0 {
 		fmt.Fprintf(w, "hotshelf listens on %s, but is not ready: %s\n", base, notReady[0])
 		return
 	}
-	fmt.Fprintf(w, `hotshelf listens on %[1]s. Try:
-
+	fmt.Fprintf(w, "hotshelf listens on %s. Try:\n\n", base)
+	if storefront {
+		fmt.Fprintf(w, "  %s        a small storefront, in a browser\n", base)
+	}
+	fmt.Fprintf(w, `  %[1]s/docs   the API, in a browser
   curl '%[1]s/products/list?page=1&count=2'
   curl '%[1]s/products/1'
   curl '%[1]s/products/1/styles'

@@ -21,6 +21,7 @@ type flags struct {
 	AdminAddr  adminAddress `help:"Where metrics, health and profiles are; off for nowhere." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
 	Memory     memory       `help:"What the server may use, such as 256MiB; auto is a quarter of the container's or machine's memory." default:"auto" placeholder:"SIZE"`
 	CORSOrigin []string     `help:"Origins whose pages may read the answers; may be given several times." default:"*" placeholder:"ORIGIN"`
+	Storefront bool         `help:"Have a small storefront at /; --storefront=false turns it off." default:"true"`
 	Check      bool         `help:"Serve nothing, but ask the server that runs with these settings whether it is ready: exit code 0 when it is."`
 }
 
@@ -85,12 +86,12 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 	stopFollowing := node.follow(ctx, db)
 	defer stopFollowing()
 
-	server := httpd.New(httpd.Config{Catalogue: blobs, Ready: node.ready, CORSOrigins: f.CORSOrigin, Logger: log})
+	server := httpd.New(httpd.Config{Catalogue: blobs, Ready: node.ready, CORSOrigins: f.CORSOrigin, Storefront: f.Storefront, Logger: log})
 	stopAdmin := serveAdmin(adminListener, server, log)
 	defer stopAdmin()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	greet(io.Stdout, listener.Addr(), node.ready())
+	greet(io.Stdout, listener.Addr(), f.Storefront, node.ready())
 
 	select {
 	case err := <-served:
