@@ -39,8 +39,17 @@ func newRistretto(bytes int64, left *departures) (*ristretto.Cache[int64, *entry
 		KeyToHash:   hashID,
 		// Our costs are measured heap bytes already.
 		IgnoreInternalCost: true,
-		OnExit:             func(*entry) { left.all.Add(1) },
-		OnEvict:            func(*ristretto.Item[*entry]) { left.evicted.Add(1) },
+		// Its samples may name a victim twice; the second time there is no entry.
+		OnExit: func(e *entry) {
+			if e != nil {
+				left.all.Add(1)
+			}
+		},
+		OnEvict: func(i *ristretto.Item[*entry]) {
+			if i.Value != nil {
+				left.evicted.Add(1)
+			}
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make a cache of %d bytes: %w", bytes, err)
