@@ -5,6 +5,7 @@ package blob
 type Answers struct {
 	ProductID int64
 	Version   int64
+	Contract  Contract
 	// ETag is strong, quoted, and belongs to the identity form; GzipETag to
 	// the gzip form.
 	ETag     []byte

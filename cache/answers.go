@@ -13,6 +13,7 @@ import (
 // is nil for a product that does not exist.
 type entry struct {
 	stamp   fence.Stamp
+	moment  int64 // when its look-up began, see freshness
 	hash    int64
 	cost    int64 // bytes of the heap
 	answers *blob.Answers
@@ -21,6 +22,17 @@ type entry struct {
 // same says whether the row would make the answers that e has already.
 func (e *entry) same(row *blob.Row) bool {
 	return e != nil && e.answers != nil && e.answers.Version == row.Version && e.hash == row.Hash
+}
+
+// changed says whether the row, nil for none, is another state than e's.
+func (e *entry) changed(row *blob.Row) bool {
+	switch {
+	case e == nil:
+		return false
+	case row == nil:
+		return e.answers != nil
+	}
+	return !e.same(row)
 }
 
 const (
@@ -99,6 +111,7 @@ func (b *builder) build(row *blob.Row) (*blob.Answers, int64) {
 	a := &blob.Answers{
 		ProductID: row.ProductID,
 		Version:   row.Version,
+		Contract:  row.Contract,
 		Detail:    answer(0),
 		Styles:    answer(2),
 		Related:   answer(4),

@@ -125,7 +125,7 @@ func TestCostIsHonest(t *testing.T) {
 				for i := range ids {
 					ids[i] = tc.first + int64(n*len(ids)+i)
 				}
-				if _, err := c.Many(context.Background(), nil, ids); err != nil {
+				if _, _, err := c.Many(context.Background(), nil, ids); err != nil {
 					t.Fatal(err)
 				}
 			}

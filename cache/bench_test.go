@@ -39,7 +39,7 @@ func BenchmarkHit(b *testing.B) {
 		var ids []int64
 		for id := int64(1); id <= count; id++ {
 			if ids = append(ids, id); len(ids) == 500 || id == count {
-				if _, err := c.Many(ctx, nil, ids); err != nil {
+				if _, _, err := c.Many(ctx, nil, ids); err != nil {
 					b.Fatal(err)
 				}
 				ids = ids[:0]
@@ -48,7 +48,7 @@ func BenchmarkHit(b *testing.B) {
 		b.Run(fmt.Sprintf("products=%d", count), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := int64(0); b.Loop(); i++ {
-				if _, err := c.Get(ctx, 1+i*7919%count); err != nil {
+				if _, _, err := c.Get(ctx, 1+i*7919%count); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -57,7 +57,7 @@ func BenchmarkHit(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for i := rand.Int64N(count); pb.Next(); i++ {
-					if _, err := c.Get(ctx, 1+i*7919%count); err != nil {
+					if _, _, err := c.Get(ctx, 1+i*7919%count); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -80,7 +80,7 @@ func BenchmarkMiss(b *testing.B) {
 			b.SetParallelism(callers / 2)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := c.Get(ctx, rand.Int64N(1<<40)); err != nil {
+					if _, _, err := c.Get(ctx, rand.Int64N(1<<40)); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -115,7 +115,7 @@ func BenchmarkPage(b *testing.B) {
 			b.Run(fmt.Sprintf("size=%d/offset=%d", size, offset), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, _, err := c.Page(ctx, dst, offset, size); err != nil {
+					if _, _, _, err := c.Page(ctx, dst, offset, size); err != nil {
 						b.Fatal(err)
 					}
 				}

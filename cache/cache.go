@@ -8,11 +8,15 @@
 //     began. An entry is served only while its fence holds (package fence), a
 //     look-up is joined only while its fence holds, so nothing rests on what
 //     ristretto does with an entry or when.
+//   - A read shows every change that was committed more than MaxStaleness before
+//     it began, or says how old it may be (see freshness). While the feed says
+//     nothing, an entry is trusted for that long after its own look-up.
 //   - Reads one after the other never see a product go back to an older version,
 //     also while the feed is behind the database (see flights).
 //     The exception is a Load, which is for a database that did go back.
+//   - Answers that are returned together are of one contract.
 //   - Answers are built once and never changed.
-//   - A hit takes no lock of ours, allocates nothing, and reads no clock.
+//   - A hit takes no lock of ours and allocates nothing.
 package cache
 
 import (
@@ -48,12 +52,18 @@ type Config struct {
 	Bytes int64
 	// MissTimeout is how long a read waits for the database.
 	MissTimeout time.Duration
-	Source      Source
+	// MaxStaleness is how old an answer may be. Fresh has to be called more
+	// often than that, or reads go through to the source.
+	MaxStaleness time.Duration
+	// StaleIfError is how old an answer may be while the source is unavailable.
+	StaleIfError time.Duration
+	Source       Source
 }
 
 // Cache is safe for use by any number of goroutines, except for Close.
 type Cache struct {
 	fence   fence.Fence
+	fresh   freshness
 	store   store
 	flights *flights
 	ids     ids
@@ -62,6 +72,8 @@ type Cache struct {
 	ready   atomic.Bool
 	listed  atomic.Int64
 
+	through, stale atomic.Int64 // see Stats
+
 	ristretto *ristretto.Cache[int64, *entry]
 	left      *departures
 	loader    loader
@@ -69,22 +81,24 @@ type Cache struct {
 
 // New makes an empty cache, which answers blob.ErrNotReady until Load.
 func New(config Config) (*Cache, error) {
-	if config.Bytes <= 0 || config.MissTimeout <= 0 {
-		return nil, fmt.Errorf("make a cache: budget %d bytes and miss timeout %v must be positive", config.Bytes, config.MissTimeout)
+	if config.Bytes <= 0 || config.MissTimeout <= 0 || config.MaxStaleness <= 0 {
+		return nil, fmt.Errorf("make a cache: budget %d bytes, miss timeout %v and staleness %v must be positive",
+			config.Bytes, config.MissTimeout, config.MaxStaleness)
 	}
 	left := new(departures)
 	r, err := newRistretto(config.Bytes, left)
 	if err != nil {
 		return nil, err
 	}
-	c := newCache(config.Source, r, config.MissTimeout)
+	c := newCache(config, r)
 	c.ristretto, c.left = r, left
 	return c, nil
 }
 
-func newCache(source Source, s store, limit time.Duration) *Cache {
-	c := &Cache{source: source, store: s, limit: limit}
-	c.flights = newFlights(source, s, &c.fence, limit)
+func newCache(config Config, s store) *Cache {
+	c := &Cache{source: config.Source, store: s, limit: config.MissTimeout}
+	c.fresh.begin(config.MaxStaleness, config.StaleIfError)
+	c.flights = newFlights(config.Source, s, &c.fence, &c.fresh, c.limit)
 	c.loader.start(c)
 	return c
 }
@@ -99,115 +113,6 @@ func (c *Cache) Close() {
 	}
 }
 
-// Get returns the answers of a product. Errors: blob.ErrNotFound, ErrNotReady,
-// ErrUnavailable, ErrOverloaded, and the cause of ctx's end.
-func (c *Cache) Get(ctx context.Context, id int64) (*blob.Answers, error) {
-	e, ok := c.hit(id)
-	if !ok {
-		var err error
-		if e, err = c.miss(ctx, id); err != nil {
-			return nil, err
-		}
-	}
-	if e.answers == nil {
-		return nil, blob.ErrNotFound
-	}
-	return e.answers, nil
-}
-
-func (c *Cache) hit(id int64) (*entry, bool) {
-	e, ok := c.store.Get(id)
-	return e, ok && c.fence.Holds(id, e.stamp)
-}
-
-func (c *Cache) miss(ctx context.Context, id int64) (*entry, error) {
-	if !c.ready.Load() {
-		c.flights.misses.Add(1)
-		return nil, blob.ErrNotReady
-	}
-	var room [1]*flight
-	joined, err := c.flights.join(room[:0], id)
-	if err != nil {
-		return nil, err
-	}
-	timer := time.NewTimer(c.limit)
-	defer timer.Stop()
-	return c.flights.wait(ctx, joined[0], timer.C)
-}
-
-// Many appends the answers of the products to dst, in the order of ids.
-// Products that don't exist are left out. Those that are not in the cache
-// travel together; the errors are those of Get, for all of them or none.
-func (c *Cache) Many(ctx context.Context, dst []*blob.Answers, ids []int64) ([]*blob.Answers, error) {
-	from := len(dst)
-	var absent []int64 // not in the cache
-	var places []int   // their indexes in dst
-	holes := false
-	c.listed.Add(int64(len(ids)))
-	for _, id := range ids {
-		e, ok := c.hit(id)
-		switch {
-		case !ok:
-			absent, places = append(absent, id), append(places, len(dst))
-			dst = append(dst, nil)
-		case e.answers == nil:
-		default:
-			dst = append(dst, e.answers)
-		}
-	}
-	if len(absent) == 0 {
-		return dst, nil
-	}
-	if !c.ready.Load() {
-		c.flights.misses.Add(int64(len(absent)))
-		return dst[:from], blob.ErrNotReady
-	}
-	joined, err := c.flights.join(nil, absent...)
-	if err != nil {
-		return dst[:from], err
-	}
-	timer := time.NewTimer(c.limit)
-	defer timer.Stop()
-	for i, fl := range joined {
-		e, err := c.flights.wait(ctx, fl, timer.C)
-		if err != nil {
-			for _, rest := range joined[i+1:] {
-				c.flights.leave(rest)
-			}
-			return dst[:from], err
-		}
-		dst[places[i]] = e.answers
-		holes = holes || e.answers == nil
-	}
-	if holes {
-		kept := dst[:from]
-		for _, a := range dst[from:] {
-			if a != nil {
-				kept = append(kept, a)
-			}
-		}
-		dst = kept
-	}
-	return dst, nil
-}
-
-// Page appends the answers of up to count live products to dst, by ascending
-// id, from the offset-th on, counted from 0; and returns how many products
-// there are. A product that was deleted a moment ago is left out, so a page
-// may be shorter. Errors: those of Get.
-func (c *Cache) Page(ctx context.Context, dst []*blob.Answers, offset, count int64) (page []*blob.Answers, total int64, err error) {
-	var room [64]int64
-	ids, total, ok := c.ids.page(room[:0], offset, count)
-	if !ok {
-		if !c.ready.Load() {
-			return dst, 0, blob.ErrNotReady
-		}
-		return dst, 0, fmt.Errorf("list products: the ids are not loaded yet: %w", blob.ErrUnavailable)
-	}
-	page, err = c.Many(ctx, dst, ids)
-	return page, total, err
-}
-
 // Apply takes in one entry of the change feed. Entries come in order, from one
 // goroutine. It returns when reads see the change. After a publish the list
 // goes on with the ids it has until the new ones are loaded, which is tried
@@ -215,8 +120,8 @@ func (c *Cache) Page(ctx context.Context, dst []*blob.Answers, offset, count int
 func (c *Cache) Apply(change blob.Change) {
 	if change.Generation > 0 {
 		c.fence.RaiseAll()
-		c.ids.outdate()
-		c.loader.ask()
+		c.ids.outdate(c.fresh.feed.Load())
+		c.loader.overtake()
 	}
 	c.raise(&change)
 	c.ids.apply(&change, false)
@@ -241,6 +146,10 @@ func (c *Cache) raise(change *blob.Change) {
 		c.fence.Raise(id)
 	}
 }
+
+// Fresh takes in that all changes committed before asOf have been applied. It
+// is a time with a monotonic reading, taken before the database was asked.
+func (c *Cache) Fresh(asOf time.Time) { c.fresh.known(asOf) }
 
 // Load starts anew: at the beginning, and when what the cache knows no longer
 // holds, because the database is another one or has gone back in time. head is
@@ -277,6 +186,8 @@ type Stats struct {
 	Listed     int64 // products that Many and Page were asked for
 	Misses     int64 // products that were asked for and not in the cache
 	Coalesced  int64 // of these, products that were being looked up already
+	Through    int64 // of these, products that were in the cache but may have been too old
+	Stale      int64 // products that were served although too old
 	RoundTrips int64 // look-ups, of one product or many
 	Failed     int64 // of these, look-ups that ended with an error
 	Refused    int64 // reads turned away because too many wait, or the database is down
@@ -286,6 +197,11 @@ type Stats struct {
 	Bytes      int64 // cost of the entries, now
 	Limit      int64 // what Bytes may be
 	Products   int64 // live products, now
+	// Staleness is how long ago the feed's head was last known, now; years
+	// before the first time.
+	Staleness time.Duration
+	// ReadsThrough says that Staleness is over MaxStaleness, now.
+	ReadsThrough bool
 }
 
 // Stats are cheap enough for every scrape of metrics.
@@ -299,12 +215,16 @@ func (c *Cache) Stats() Stats {
 		Listed:     c.listed.Load(),
 		Misses:     f.misses.Load(),
 		Coalesced:  f.coalesced.Load(),
+		Through:    c.through.Load(),
+		Stale:      c.stale.Load(),
 		RoundTrips: f.trips.Load(),
 		Failed:     f.failed.Load(),
 		Refused:    f.refused.Load(),
 		Waiting:    waiting,
 		Products:   products,
+		Staleness:  c.fresh.age(never),
 	}
+	s.ReadsThrough = s.Staleness > c.fresh.bound
 	if c.ristretto != nil {
 		s.Limit = c.ristretto.MaxCost()
 		s.Bytes = s.Limit - c.ristretto.RemainingCost()

@@ -28,16 +28,16 @@ func TestNewRefusesBadConfig(t *testing.T) {
 func TestNotReadyBeforeLoad(t *testing.T) {
 	ctx := context.Background()
 	db := newShelf(row(1, 1))
-	c, err := New(Config{Bytes: 1 << 20, MissTimeout: time.Second, Source: db})
+	c, err := New(Config{Bytes: 1 << 20, MissTimeout: time.Second, MaxStaleness: time.Hour, Source: db})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	check := func(want error) {
 		t.Helper()
-		_, get := c.Get(ctx, 1)
-		_, many := c.Many(ctx, nil, []int64{1})
-		_, _, page := c.Page(ctx, nil, 0, 5)
+		_, _, get := c.Get(ctx, 1)
+		_, _, many := c.Many(ctx, nil, []int64{1})
+		_, _, _, page := c.Page(ctx, nil, 0, 5)
 		for name, err := range map[string]error{"Get": get, "Many": many, "Page": page, "Ready": c.Ready()} {
 			if !errors.Is(err, want) {
 				t.Errorf("%s: %v, want %v", name, err, want)
@@ -63,14 +63,14 @@ func TestGet(t *testing.T) {
 	ctx := context.Background()
 	db := newShelf(row(1, 1))
 	c := newLoaded(t, db)
-	first, err := c.Get(ctx, 1)
+	first, _, err := c.Get(ctx, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, want := string(first.Detail.Body), `{"id":1,"name":"v1","features":[{"value":"x","feature":"y"}],"default_price":"1"}`; got != want {
 		t.Errorf("detail %s, want %s", got, want)
 	}
-	again, err := c.Get(ctx, 1)
+	again, _, err := c.Get(ctx, 1)
 	if err != nil || again != first {
 		t.Errorf("second Get: %p, %v; want the same answers %p", again, err, first)
 	}
@@ -83,7 +83,7 @@ func TestWritesAreSeen(t *testing.T) {
 	ctx := context.Background()
 	version := func(c *Cache, id int64) int64 {
 		t.Helper()
-		a, err := c.Get(ctx, id)
+		a, _, err := c.Get(ctx, id)
 		if errors.Is(err, blob.ErrNotFound) {
 			return 0
 		}
@@ -130,12 +130,12 @@ func TestUnknownOutcome(t *testing.T) {
 	ctx := context.Background()
 	db := newShelf(row(1, 1))
 	c := newLoaded(t, db)
-	if _, err := c.Get(ctx, 1); err != nil {
+	if _, _, err := c.Get(ctx, 1); err != nil {
 		t.Fatal(err)
 	}
 	db.put(row(1, 2))
 	c.Wrote(blob.Change{Changed: []int64{1, 2}})
-	if a, err := c.Get(ctx, 1); err != nil || a.Version != 2 {
+	if a, _, err := c.Get(ctx, 1); err != nil || a.Version != 2 {
 		t.Errorf("version %v, %v", a, err)
 	}
 	if got := list(t, c, 0, 10); !slices.Equal(got, []int64{1}) {
@@ -147,7 +147,7 @@ func TestPublish(t *testing.T) {
 	ctx := context.Background()
 	db := newShelf(row(1, 1), row(2, 1), row(3, 1))
 	c := newLoaded(t, db)
-	before, err := c.Many(ctx, nil, []int64{1, 2, 3})
+	before, _, err := c.Many(ctx, nil, []int64{1, 2, 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestPublish(t *testing.T) {
 	db.remove(3)
 	db.put(row(7, 9))
 	c.Apply(blob.Change{Version: 10, Generation: 2})
-	after, err := c.Many(ctx, nil, []int64{1, 2, 3, 7})
+	after, _, err := c.Many(ctx, nil, []int64{1, 2, 3, 7})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestSameVersionOtherBody(t *testing.T) {
 	ctx := context.Background()
 	db := newShelf(row(1, 5))
 	c := newLoaded(t, db)
-	if _, err := c.Get(ctx, 1); err != nil {
+	if _, _, err := c.Get(ctx, 1); err != nil {
 		t.Fatal(err)
 	}
 	other := row(1, 5)
@@ -188,7 +188,7 @@ func TestSameVersionOtherBody(t *testing.T) {
 	if err := c.Load(ctx, 3); err != nil {
 		t.Fatal(err)
 	}
-	if a, err := c.Get(ctx, 1); err != nil || string(a.Related.Body) != "[9]" {
+	if a, _, err := c.Get(ctx, 1); err != nil || string(a.Related.Body) != "[9]" {
 		t.Errorf("after a restore: %v, %v", a, err)
 	}
 }
@@ -203,10 +203,10 @@ func TestMany(t *testing.T) {
 		}
 		return ids
 	}
-	if _, err := c.Get(ctx, 3); err != nil {
+	if _, _, err := c.Get(ctx, 3); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Get(ctx, 900); !errors.Is(err, blob.ErrNotFound) {
+	if _, _, err := c.Get(ctx, 900); !errors.Is(err, blob.ErrNotFound) {
 		t.Fatal(err)
 	}
 	db.looked()
@@ -222,7 +222,7 @@ func TestMany(t *testing.T) {
 		{"all missing, and known to be", []int64{700, 800}, []int64{-1}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := c.Many(ctx, []*blob.Answers{kept}, tc.ask)
+			got, _, err := c.Many(ctx, []*blob.Answers{kept}, tc.ask)
 			if err != nil || !slices.Equal(ids(got), tc.got) {
 				t.Errorf("got %v, %v, want %v", ids(got), err, tc.got)
 			}
@@ -232,7 +232,7 @@ func TestMany(t *testing.T) {
 		})
 	}
 	db.fail(fmt.Errorf("gone: %w", blob.ErrUnavailable))
-	got, err := c.Many(ctx, []*blob.Answers{kept}, []int64{1, 50, 2})
+	got, _, err := c.Many(ctx, []*blob.Answers{kept}, []int64{1, 50, 2})
 	if !errors.Is(err, blob.ErrUnavailable) || !slices.Equal(ids(got), []int64{-1}) {
 		t.Errorf("from a broken source: %v, %v", ids(got), err)
 	}
@@ -280,7 +280,7 @@ func TestColdPageIsOneRoundTrip(t *testing.T) {
 // list reads a page and returns its ids.
 func list(t *testing.T, c *Cache, offset, count int64) (ids []int64) {
 	t.Helper()
-	page, total, err := c.Page(context.Background(), nil, offset, count)
+	page, total, _, err := c.Page(context.Background(), nil, offset, count)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func TestCrowd(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 1000 {
 			all.Go(func() {
-				if a, err := c.Get(ctx, id(i)); err != nil || a.ProductID != id(i) {
+				if a, _, err := c.Get(ctx, id(i)); err != nil || a.ProductID != id(i) {
 					t.Errorf("product %d: %v, %v", id(i), a, err)
 				}
 			})
@@ -342,12 +342,12 @@ func TestErrorsAreNotCached(t *testing.T) {
 	c := newLoaded(t, db)
 	for _, cause := range []error{blob.ErrUnavailable, blob.ErrNotReady} {
 		db.fail(fmt.Errorf("cut: %w", cause))
-		if _, err := c.Get(ctx, 1); !errors.Is(err, cause) {
+		if _, _, err := c.Get(ctx, 1); !errors.Is(err, cause) {
 			t.Errorf("got %v, want %v", err, cause)
 		}
 	}
 	db.fail(nil)
-	if _, err := c.Get(ctx, 1); err != nil {
+	if _, _, err := c.Get(ctx, 1); err != nil {
 		t.Errorf("after the error: %v", err)
 	}
 }
@@ -361,7 +361,7 @@ func TestClose(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	c, err := New(Config{Bytes: 1 << 20, MissTimeout: time.Hour, Source: db})
+	c, err := New(Config{Bytes: 1 << 20, MissTimeout: time.Hour, MaxStaleness: time.Hour, Source: db})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -370,7 +370,7 @@ func TestClose(t *testing.T) {
 	}
 	result := make(chan error)
 	go func() {
-		_, err := c.Get(ctx, 1)
+		_, _, err := c.Get(ctx, 1)
 		result <- err
 	}()
 	<-inside
@@ -380,7 +380,7 @@ func TestClose(t *testing.T) {
 		t.Errorf("a miss that Close ends: %v", err)
 	}
 	c.Close()
-	if _, err := c.Get(ctx, 1); !errors.Is(err, blob.ErrUnavailable) {
+	if _, _, err := c.Get(ctx, 1); !errors.Is(err, blob.ErrUnavailable) {
 		t.Errorf("Get after Close: %v", err)
 	}
 }
@@ -430,7 +430,7 @@ func TestRealStore(t *testing.T) {
 					id = 1 + n*31%count
 				}
 				floor := max(read()[id], seen[id])
-				a, err := c.Get(ctx, id)
+				a, _, err := c.Get(ctx, id)
 				if err != nil {
 					t.Error(err)
 					return
@@ -455,13 +455,13 @@ func TestHitDoesNotAllocate(t *testing.T) {
 	c := newLoaded(t, db)
 	list(t, c, 0, 500)
 	page := make([]*blob.Answers, 0, 500)
-	_, _ = c.Get(ctx, 900)
+	_, _, _ = c.Get(ctx, 900)
 	settled(t, c)
 	for name, hit := range map[string]func(){
-		"Get":     func() { _, _ = c.Get(ctx, 7) },
-		"absent":  func() { _, _ = c.Get(ctx, 900) },
-		"page":    func() { page, _, _ = c.Page(ctx, page[:0], 100, 5) },
-		"several": func() { page, _ = c.Many(ctx, page[:0], []int64{5, 6, 900, 7}) },
+		"Get":     func() { _, _, _ = c.Get(ctx, 7) },
+		"absent":  func() { _, _, _ = c.Get(ctx, 900) },
+		"page":    func() { page, _, _, _ = c.Page(ctx, page[:0], 100, 5) },
+		"several": func() { page, _, _ = c.Many(ctx, page[:0], []int64{5, 6, 900, 7}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			// ristretto allocates a buffer of 64 keys for every 64 reads: less

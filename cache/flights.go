@@ -35,7 +35,8 @@ const (
 // What must always hold: a caller gets what the database said after every
 // change that was raised before the caller came. So it joins a flight only
 // before the flight's look-up has started, or while the fence says that
-// nothing was raised since.
+// nothing was raised since, and the look-up began recently enough for a caller
+// that can't rely on the feed.
 //
 // And look-ups of one product never overlap: the next one starts when the
 // entry of the one before has settled in the store, or has been turned away.
@@ -48,6 +49,7 @@ type flights struct {
 	source Source
 	store  store
 	fence  *fence.Fence
+	fresh  *freshness
 	limit  time.Duration
 
 	// base ends with close: a flight outlives whoever asked for it.
@@ -79,13 +81,14 @@ type flight struct {
 	err     error
 	old     *entry // what the store had, for its bytes
 	stamp   fence.Stamp
+	moment  int64
 	started bool
 	waiters int
 	next    *flight // of the same product, once this one has finished
 }
 
-func newFlights(source Source, store store, fence *fence.Fence, limit time.Duration) *flights {
-	f := &flights{source: source, store: store, fence: fence, limit: limit, open: make(map[int64]*flight)}
+func newFlights(source Source, store store, fence *fence.Fence, fresh *freshness, limit time.Duration) *flights {
+	f := &flights{source: source, store: store, fence: fence, fresh: fresh, limit: limit, open: make(map[int64]*flight)}
 	f.base, f.stop = context.WithCancel(context.Background())
 	f.landed = make(chan struct{})
 	close(f.landed)
@@ -93,9 +96,9 @@ func newFlights(source Source, store store, fence *fence.Fence, limit time.Durat
 	return f
 }
 
-// join returns, for each id, a flight to wait for, all or none. Every flight
-// must be waited for.
-func (f *flights) join(dst []*flight, ids ...int64) ([]*flight, error) {
+// join returns, for each id, a flight to wait for, all or none. None began
+// before oldest. Every flight must be waited for.
+func (f *flights) join(dst []*flight, oldest int64, ids ...int64) ([]*flight, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -111,7 +114,7 @@ func (f *flights) join(dst []*flight, ids ...int64) ([]*flight, error) {
 	}()
 	refuse := f.down && (f.flying > 0 || queued > 0)
 	for i, id := range ids {
-		fl, err := f.joinOne(id, refuse)
+		fl, err := f.joinOne(id, oldest, refuse)
 		if err != nil {
 			f.refused.Add(1)
 			f.misses.Add(int64(len(ids) - 1 - i)) // the rest were none less
@@ -126,16 +129,16 @@ func (f *flights) join(dst []*flight, ids ...int64) ([]*flight, error) {
 	return dst, nil
 }
 
-func (f *flights) joinOne(id int64, refuse bool) (*flight, error) {
+func (f *flights) joinOne(id, oldest int64, refuse bool) (*flight, error) {
 	f.misses.Add(1)
-	if fl := f.open[id]; fl != nil && (!fl.started || f.fence.Holds(id, fl.stamp)) {
+	if fl := f.open[id]; fl != nil && (!fl.started || fl.moment >= oldest && f.fence.Holds(id, fl.stamp)) {
 		f.coalesced.Add(1)
 		return fl, nil
 	}
 	// A flight may have landed between the caller's look into the store and
 	// now; its entry was in the store before it left the map.
 	old, _ := f.store.Get(id)
-	if old != nil && f.fence.Holds(id, old.stamp) {
+	if old != nil && old.moment >= oldest && f.fence.Holds(id, old.stamp) {
 		f.coalesced.Add(1)
 		return &flight{id: id, entry: old, done: f.landed, started: true}, nil
 	}
@@ -155,8 +158,22 @@ func (f *flights) joinOne(id int64, refuse bool) (*flight, error) {
 	return fl, nil
 }
 
+// isDown says that the last look-up got no answer.
+func (f *flights) isDown() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.down
+}
+
+// answered takes in that the database has answered something else.
+func (f *flights) answered() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down = false
+}
+
 // wait waits for a flight until ctx ends or the time is up.
-func (f *flights) wait(ctx context.Context, fl *flight, timeUp <-chan time.Time) (*entry, error) {
+func (f *flights) wait(ctx context.Context, fl *flight, timeUp <-chan struct{}) (*entry, error) {
 	var err error
 	select {
 	case <-fl.done:
@@ -164,7 +181,7 @@ func (f *flights) wait(ctx context.Context, fl *flight, timeUp <-chan time.Time)
 	case <-ctx.Done():
 		err = fmt.Errorf("wait for product %d: %w", fl.id, context.Cause(ctx))
 	case <-timeUp:
-		err = fmt.Errorf("look up product %d: no answer within %v: %w", fl.id, f.limit, blob.ErrUnavailable)
+		err = fmt.Errorf("look up product %d: no answer in time: %w", fl.id, blob.ErrUnavailable)
 	}
 	select {
 	case <-fl.done: // both at once: the answer counts
@@ -201,7 +218,7 @@ func (f *flights) work() {
 func (f *flights) take(batch []*flight) []*flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	taken := 0
+	taken, moment := 0, f.fresh.now()
 	for _, fl := range f.queue {
 		if len(batch) == maxBatch {
 			break
@@ -212,6 +229,7 @@ func (f *flights) take(batch []*flight) []*flight {
 			continue
 		}
 		// Before the look-up: the stamp is what the entry's life hangs on.
+		fl.moment = moment
 		fl.stamp, fl.started = f.fence.Stamp(fl.id), true
 		batch = append(batch, fl)
 	}
@@ -305,7 +323,12 @@ func (f *flights) explain(ctx context.Context, err error, products int) error {
 
 // land ends a flight with its row, nil where the product does not exist.
 func (f *flights) land(b *builder, fl *flight, row *blob.Row) {
-	e := &entry{stamp: fl.stamp}
+	e := &entry{stamp: fl.stamp, moment: fl.moment}
+	if fl.old.changed(row) && f.fence.Holds(fl.id, fl.old.stamp) {
+		// Found ahead of the feed. Whatever the store does now, and whatever
+		// becomes of the feed: the older entry ends here.
+		e.stamp = f.fence.Renew(fl.id, fl.stamp)
+	}
 	switch {
 	case row == nil:
 		e.cost = absentCost

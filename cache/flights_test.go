@@ -38,7 +38,7 @@ func bubble(t *testing.T, takes time.Duration, f func(t *testing.T, c *Cache, db
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		db := &slow{shelf: newShelf(rows(1, 10_000)...), takes: takes}
-		c := newCache(db, newTableStore(), time.Second)
+		c := newCache(Config{Source: db, MissTimeout: time.Second, MaxStaleness: time.Hour}, newTableStore())
 		defer c.Close()
 		if err := c.Load(context.Background(), 0); err != nil {
 			t.Fatal(err)
@@ -62,7 +62,7 @@ func TestMissTimeout(t *testing.T) {
 			bubble(t, tc.takes, func(t *testing.T, c *Cache, db *slow) {
 				db.deaf = tc.deaf
 				start := time.Now()
-				_, err := c.Get(context.Background(), 1)
+				_, _, err := c.Get(context.Background(), 1)
 				if !errors.Is(err, tc.want) {
 					t.Errorf("got %v, want %v", err, tc.want)
 				}
@@ -78,9 +78,9 @@ func TestLeavingDoesNotCancelOthers(t *testing.T) {
 	bubble(t, 500*time.Millisecond, func(t *testing.T, c *Cache, db *slow) {
 		first, leave := context.WithCancel(context.Background())
 		left, stayed := make(chan error, 1), make(chan error, 1)
-		go func() { _, err := c.Get(first, 1); left <- err }()
+		go func() { _, _, err := c.Get(first, 1); left <- err }()
 		synctest.Wait()
-		go func() { _, err := c.Get(context.Background(), 1); stayed <- err }()
+		go func() { _, _, err := c.Get(context.Background(), 1); stayed <- err }()
 		synctest.Wait()
 		leave()
 		if err := <-left; !errors.Is(err, context.Canceled) {
@@ -98,11 +98,11 @@ func TestLeavingDoesNotCancelOthers(t *testing.T) {
 func TestFlightThatEverybodyLeftIsNotFlown(t *testing.T) {
 	bubble(t, 500*time.Millisecond, func(t *testing.T, c *Cache, db *slow) {
 		for id := range int64(maxRoundTrips) {
-			go func() { _, _ = c.Get(context.Background(), id+1) }()
+			go func() { _, _, _ = c.Get(context.Background(), id+1) }()
 			synctest.Wait()
 		}
 		ctx, leave := context.WithCancel(context.Background())
-		go func() { _, _ = c.Get(ctx, 100) }()
+		go func() { _, _, _ = c.Get(ctx, 100) }()
 		synctest.Wait()
 		leave()
 		time.Sleep(time.Minute)
@@ -115,26 +115,26 @@ func TestFlightThatEverybodyLeftIsNotFlown(t *testing.T) {
 func TestTooManyWait(t *testing.T) {
 	bubble(t, 900*time.Millisecond, func(t *testing.T, c *Cache, db *slow) {
 		for id := range int64(maxRoundTrips) { // take off alone
-			go func() { _, _ = c.Get(context.Background(), id+1) }()
+			go func() { _, _, _ = c.Get(context.Background(), id+1) }()
 			synctest.Wait()
 		}
 		results := make(chan error, maxWaiting+1)
 		for id := range int64(maxWaiting) {
-			go func() { _, err := c.Get(context.Background(), 100+id); results <- err }()
+			go func() { _, _, err := c.Get(context.Background(), 100+id); results <- err }()
 		}
 		synctest.Wait()
 		if s := c.Stats(); s.Waiting != maxWaiting {
 			t.Fatalf("%d wait, want %d", s.Waiting, maxWaiting)
 		}
 		start := time.Now()
-		if _, err := c.Get(context.Background(), 9000); !errors.Is(err, blob.ErrOverloaded) || time.Since(start) != 0 {
+		if _, _, err := c.Get(context.Background(), 9000); !errors.Is(err, blob.ErrOverloaded) || time.Since(start) != 0 {
 			t.Errorf("one too many: %v after %v", err, time.Since(start))
 		}
 		// A page is turned away as a whole, and joining is free.
-		if _, err := c.Many(context.Background(), nil, []int64{100, 9001}); !errors.Is(err, blob.ErrOverloaded) {
+		if _, _, err := c.Many(context.Background(), nil, []int64{100, 9001}); !errors.Is(err, blob.ErrOverloaded) {
 			t.Errorf("a page too many: %v", err)
 		}
-		go func() { _, err := c.Get(context.Background(), 100); results <- err }()
+		go func() { _, _, err := c.Get(context.Background(), 100); results <- err }()
 		time.Sleep(time.Minute)
 		if len(results) != maxWaiting+1 {
 			t.Errorf("%d of %d callers were answered", len(results), maxWaiting+1)
@@ -142,7 +142,7 @@ func TestTooManyWait(t *testing.T) {
 		if s := c.Stats(); s.Waiting != 0 || s.Refused != 2 {
 			t.Errorf("afterwards: %+v", s)
 		}
-		if _, err := c.Get(context.Background(), 9000); err != nil {
+		if _, _, err := c.Get(context.Background(), 9000); err != nil {
 			t.Errorf("afterwards: %v", err)
 		}
 	})
@@ -153,30 +153,30 @@ func TestTooManyWait(t *testing.T) {
 func TestDatabaseDown(t *testing.T) {
 	bubble(t, 0, func(t *testing.T, c *Cache, db *slow) {
 		ctx := context.Background()
-		if _, err := c.Get(ctx, 1); err != nil {
+		if _, _, err := c.Get(ctx, 1); err != nil {
 			t.Fatal(err)
 		}
 		db.takes = time.Hour
-		if _, err := c.Get(ctx, 2); !errors.Is(err, blob.ErrUnavailable) {
+		if _, _, err := c.Get(ctx, 2); !errors.Is(err, blob.ErrUnavailable) {
 			t.Fatal(err)
 		}
-		go func() { _, _ = c.Get(ctx, 3) }() // tries
+		go func() { _, _, _ = c.Get(ctx, 3) }() // tries
 		synctest.Wait()
 		start := time.Now()
 		for id := range int64(100) {
-			if _, err := c.Get(ctx, 4+id); !errors.Is(err, blob.ErrUnavailable) {
+			if _, _, err := c.Get(ctx, 4+id); !errors.Is(err, blob.ErrUnavailable) {
 				t.Fatal(err)
 			}
 		}
 		if took := time.Since(start); took != 0 {
 			t.Errorf("misses were told after %v", took)
 		}
-		if _, err := c.Get(ctx, 1); err != nil {
+		if _, _, err := c.Get(ctx, 1); err != nil {
 			t.Errorf("a hit: %v", err)
 		}
 		db.takes = 0
 		time.Sleep(2 * time.Second) // the one that tried has given up
-		if _, err := c.Many(ctx, nil, []int64{5, 6, 7}); err != nil {
+		if _, _, err := c.Many(ctx, nil, []int64{5, 6, 7}); err != nil {
 			t.Errorf("after the return: %v", err)
 		}
 		synctest.Wait()
@@ -198,8 +198,8 @@ func TestLoadIsTriedAgain(t *testing.T) {
 		if loads := db.loads; loads < 50 || loads > 70 {
 			t.Errorf("%d attempts in a minute", loads)
 		}
-		if _, total, ok := c.ids.page(nil, 0, 1); !ok || total != 10_000 {
-			t.Errorf("the list did not go on: total %d, %v", total, ok)
+		if _, total, set := c.ids.page(nil, 0, 1); !set.loaded || total != 10_000 {
+			t.Errorf("the list did not go on: total %d, %v", total, set)
 		}
 		db.fail(nil)
 		time.Sleep(time.Second)
@@ -214,14 +214,14 @@ func TestLoadIsTriedAgain(t *testing.T) {
 
 func TestLoadGivesUpWithItsContext(t *testing.T) {
 	bubble(t, 0, func(t *testing.T, c *Cache, db *slow) {
-		db.fail(errors.New("cut"))
+		db.fail(fmt.Errorf("cut: %w", blob.ErrUnavailable))
 		ctx, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
 		defer cancel()
 		time.Sleep(time.Second)
 		if err := c.Load(ctx, 0); err == nil {
 			t.Error("Load worked")
 		}
-		if _, _, err := c.Page(context.Background(), nil, 0, 5); !errors.Is(err, blob.ErrUnavailable) {
+		if _, _, _, err := c.Page(context.Background(), nil, 0, 5); !errors.Is(err, blob.ErrUnavailable) {
 			t.Errorf("Page shows ids from before Load: %v", err)
 		}
 	})

@@ -111,7 +111,7 @@ func newLoaded(t testing.TB, source Source) *Cache {
 
 func newSized(t testing.TB, source Source, size int64) *Cache {
 	t.Helper()
-	c, err := New(Config{Bytes: size, MissTimeout: time.Minute, Source: source})
+	c, err := New(Config{Bytes: size, MissTimeout: time.Minute, MaxStaleness: time.Hour, Source: source})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,13 @@ type ids struct {
 	// that made live what it is. While they differ, live may be out of date
 	// in any id.
 	want, have int64
+	// refresh asks for a load although live is kept up: by a feed that tells
+	// nothing at the moment.
+	refresh bool
+	// moment is when the load that made live began, or later as of when live is
+	// known to have been up to date; begun is that of the load under way. See
+	// freshness.
+	moment, begun int64
 
 	noting bool
 	noted  []edit
@@ -108,12 +115,22 @@ func (s *ids) set(e edit) {
 	}
 }
 
-// outdate says that any id may have changed: a new load is needed, until which
-// the old set goes on.
-func (s *ids) outdate() {
+// outdate says that any id may have changed since the moment: a new load is
+// needed, until which the old set goes on.
+func (s *ids) outdate(moment int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.have == s.want {
+		s.moment = max(s.moment, moment)
+	}
 	s.want++
+}
+
+// need asks for a load that began at oldest or later.
+func (s *ids) need(oldest int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh = s.refresh || !s.noting || s.begun < oldest
 }
 
 // drop is outdate where the old set must not be used any longer. It returns
@@ -126,15 +143,15 @@ func (s *ids) drop(head int64) int64 {
 	return s.want
 }
 
-// begin starts a load, and returns its number; 0 if none is needed. There is
-// one at a time.
-func (s *ids) begin() int64 {
+// begin starts a load now, and returns its number; 0 if none is needed. There
+// is one at a time.
+func (s *ids) begin(now int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.have == s.want {
+	if s.have == s.want && !s.refresh {
 		return 0
 	}
-	s.noting, s.noted = true, nil
+	s.noting, s.noted, s.refresh, s.begun = true, nil, false, now
 	return s.want
 }
 
@@ -148,7 +165,7 @@ func (s *ids) finish(load int64, live *roaring64.Bitmap) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if live != nil && load == s.want {
-		s.live, s.size, s.have = live, size, load
+		s.live, s.size, s.have, s.moment = live, size, load, s.begun
 		for _, e := range s.noted {
 			s.set(e)
 		}
@@ -156,20 +173,28 @@ func (s *ids) finish(load int64, live *roaring64.Bitmap) {
 	s.noting, s.noted = false, nil
 }
 
+// idsState says what a set of ids is worth.
+type idsState struct {
+	loaded   bool  // there is a set
+	outdated bool  // it awaits a load, and is not kept up until then
+	moment   int64 // as of when it is known to be up to date, without the feed
+}
+
 // page appends up to count live ids from the offset-th on, both counted from
-// 0, and returns the number of all. ok is false where nothing is loaded.
-func (s *ids) page(dst []int64, offset, count int64) (page []int64, total int64, ok bool) {
+// 0, and returns the number of all.
+func (s *ids) page(dst []int64, offset, count int64) (page []int64, total int64, set idsState) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	set = idsState{loaded: s.live != nil, outdated: s.have != s.want, moment: s.moment}
 	if s.live == nil {
-		return dst, 0, false
+		return dst, 0, set
 	}
 	if offset < 0 || count <= 0 || offset >= s.size {
-		return dst, s.size, true
+		return dst, s.size, set
 	}
 	first, err := s.live.Select(uint64(offset))
 	if err != nil {
-		return dst, s.size, true
+		return dst, s.size, set
 	}
 	it, _ := s.iterators.Get().(*roaring64.IntIterator64)
 	if it == nil {
@@ -181,7 +206,7 @@ func (s *ids) page(dst []int64, offset, count int64) (page []int64, total int64,
 	for n := min(count, s.size-offset); n > 0; n-- {
 		dst = append(dst, int64(it.Next()))
 	}
-	return dst, s.size, true
+	return dst, s.size, set
 }
 
 // loaded says whether there is a set to read that is up to date, and how many

@@ -18,7 +18,7 @@ func loadedIDs(live ...int64) *ids {
 }
 
 func reload(s *ids, live ...int64) {
-	load := s.begin()
+	load := s.begin(0)
 	c := newCollector()
 	for _, id := range live {
 		c.add(id)
@@ -89,9 +89,9 @@ func TestOwnWritesAndTheFeed(t *testing.T) {
 
 func TestLoadThatWasOvertaken(t *testing.T) {
 	s := loadedIDs(1)
-	s.outdate()
-	load := s.begin()
-	s.outdate() // another publish, which the snapshot may not know
+	s.outdate(0)
+	load := s.begin(0)
+	s.outdate(0) // another publish, which the snapshot may not know
 	stale := newCollector()
 	stale.add(2)
 	stale.flush()
@@ -103,7 +103,7 @@ func TestLoadThatWasOvertaken(t *testing.T) {
 	if current, _ := s.loaded(); !current || !slices.Equal(all(s), []int64{3}) {
 		t.Errorf("current %v, ids %v", current, all(s))
 	}
-	if s.begin() != 0 {
+	if s.begin(0) != 0 {
 		t.Error("a load without need")
 	}
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -27,15 +28,25 @@ type loader struct {
 	done sync.WaitGroup
 	wake chan struct{} // holds one wish at most
 
-	mu       sync.Mutex
-	attempts chan struct{} // closed, and made anew, at the end of an attempt
-	ended    int64         // the number of the load last attempted
-	err      error         // how that ended
+	mu     sync.Mutex
+	latest *attempt                // the one under way, or the next
+	cancel context.CancelCauseFunc // of the one under way
+	ended  int64                   // the number of the load last attempted
+	err    error                   // how that ended
 }
+
+// attempt is one attempt at a load. err may be read once done is closed.
+type attempt struct {
+	done chan struct{}
+	err  error
+}
+
+// errOvertaken ends a load whose ids nobody wants any more.
+var errOvertaken = errors.New("a newer load of the ids is needed")
 
 func (l *loader) start(c *Cache) {
 	l.wake = make(chan struct{}, 1)
-	l.attempts = make(chan struct{})
+	l.latest = &attempt{done: make(chan struct{})}
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	l.done.Go(func() { l.run(ctx, c) })
@@ -46,6 +57,7 @@ func (l *loader) close() {
 	l.done.Wait()
 }
 
+// ask makes the loader look what is wanted.
 func (l *loader) ask() {
 	select {
 	case l.wake <- struct{}{}:
@@ -53,18 +65,36 @@ func (l *loader) ask() {
 	}
 }
 
+// overtake is ask where a load under way is of no use any more; its connection
+// may even be one that has died.
+func (l *loader) overtake() {
+	l.mu.Lock()
+	if l.cancel != nil {
+		l.cancel(errOvertaken)
+	}
+	l.mu.Unlock()
+	l.ask()
+}
+
+// next is the attempt that ends next.
+func (l *loader) next() *attempt {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.latest
+}
+
 // wait asks for a load and waits until it, or a later one, has been attempted.
 func (l *loader) wait(ctx context.Context, load int64) error {
-	l.ask()
+	l.overtake()
 	for {
 		l.mu.Lock()
-		attempts, ended, err := l.attempts, l.ended, l.err
+		latest, ended, err := l.latest, l.ended, l.err
 		l.mu.Unlock()
 		if ended >= load {
 			return err
 		}
 		select {
-		case <-attempts:
+		case <-latest.done:
 		case <-ctx.Done():
 			return fmt.Errorf("load the ids of the list: %w", context.Cause(ctx))
 		}
@@ -89,11 +119,14 @@ func (l *loader) run(ctx context.Context, c *Cache) {
 			l.tell(1<<62, fmt.Errorf("load the ids of the list: the cache is closed: %w", blob.ErrUnavailable))
 			return
 		}
-		load := c.ids.begin()
+		load := c.ids.begin(c.fresh.now())
 		if load == 0 {
 			continue
 		}
-		err := c.loadIDs(ctx, load)
+		err := l.attempt(ctx, c, load)
+		if errors.Is(err, errOvertaken) {
+			continue // what overtook it has its own wake
+		}
 		l.tell(load, err)
 		if err == nil {
 			pause = retryFirst
@@ -105,12 +138,28 @@ func (l *loader) run(ctx context.Context, c *Cache) {
 	}
 }
 
+func (l *loader) attempt(ctx context.Context, c *Cache, load int64) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l.mu.Lock()
+	l.cancel = cancel
+	l.mu.Unlock()
+	err := c.loadIDs(ctx, load)
+	l.mu.Lock()
+	l.cancel = nil
+	l.mu.Unlock()
+	if err != nil && context.Cause(ctx) == errOvertaken { //nolint:errorlint // it is ours, never wrapped
+		return errOvertaken
+	}
+	return err
+}
+
 func (l *loader) tell(load int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ended, l.err = load, err
-	close(l.attempts)
-	l.attempts = make(chan struct{})
+	l.ended, l.err, l.latest.err = load, err, err
+	close(l.latest.done)
+	l.latest = &attempt{done: make(chan struct{})}
 }
 
 // loadIDs makes one attempt at the load that begin has numbered.
@@ -123,6 +172,7 @@ func (c *Cache) loadIDs(ctx context.Context, load int64) error {
 		return fmt.Errorf("load the ids of the list: %w", err)
 	}
 	ids.flush()
+	c.flights.answered()
 	c.ids.finish(load, ids.live)
 	c.ready.Store(true)
 	return nil

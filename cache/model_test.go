@@ -194,7 +194,7 @@ func (w *world) step(rng *rand.Rand, op byte) {
 		w.reads = append(w.reads, r)
 		go func() {
 			defer cancel()
-			a, err := w.cache.Get(ctx, id)
+			a, _, err := w.cache.Get(ctx, id)
 			if r.err = err; err == nil {
 				r.got = a.Version
 			} else if errors.Is(err, blob.ErrNotFound) {
@@ -312,7 +312,7 @@ func (w *world) run(seed uint64, script []byte) (err error) {
 		w.history[modelID(n)] = []int64{0}
 	}
 	w.store = &faultyStore{rng: rand.New(rand.NewPCG(seed, 1)), orderly: w.orderly, table: newTableStore()}
-	w.cache = newCache(w, w.store, time.Second)
+	w.cache = newCache(Config{Source: w, MissTimeout: time.Second, MaxStaleness: time.Hour}, w.store)
 	if w.fault == noFence {
 		w.store.fresh = &w.cache.fence
 	}

@@ -16,15 +16,15 @@ import (
 func TestStatsAddUp(t *testing.T) {
 	ctx := context.Background()
 	db := newShelf(rows(1, 400)...)
-	early, err := New(Config{Bytes: 1 << 20, MissTimeout: time.Minute, Source: db})
+	early, err := New(Config{Bytes: 1 << 20, MissTimeout: time.Minute, MaxStaleness: time.Hour, Source: db})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer early.Close()
-	if _, err := early.Get(ctx, 1); !errors.Is(err, blob.ErrNotReady) {
+	if _, _, err := early.Get(ctx, 1); !errors.Is(err, blob.ErrNotReady) {
 		t.Fatal(err)
 	}
-	if _, err := early.Many(ctx, nil, []int64{1, 2}); !errors.Is(err, blob.ErrNotReady) {
+	if _, _, err := early.Many(ctx, nil, []int64{1, 2}); !errors.Is(err, blob.ErrNotReady) {
 		t.Fatal(err)
 	}
 	if s := early.Stats(); s.Misses != 3 || s.Listed != 2 {
@@ -35,7 +35,7 @@ func TestStatsAddUp(t *testing.T) {
 	gets, hits := int64(0), int64(0)
 	read := func(id int64) {
 		before := c.Stats().Misses
-		if _, err := c.Get(ctx, id); err != nil && !errors.Is(err, blob.ErrNotFound) {
+		if _, _, err := c.Get(ctx, id); err != nil && !errors.Is(err, blob.ErrNotFound) {
 			t.Fatal(err)
 		}
 		gets++
@@ -71,7 +71,7 @@ func TestStatsAddUp(t *testing.T) {
 	c.flights.mu.Lock()
 	c.flights.down, c.flights.flying = true, 1
 	c.flights.mu.Unlock()
-	if _, err := c.Many(ctx, nil, []int64{900, 901, 902}); !errors.Is(err, blob.ErrUnavailable) {
+	if _, _, err := c.Many(ctx, nil, []int64{900, 901, 902}); !errors.Is(err, blob.ErrUnavailable) {
 		t.Fatal(err)
 	}
 	c.flights.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -19,6 +20,8 @@ type shelf struct {
 	// err, if set, is what every call returns; panics makes them panic.
 	err    error
 	panics bool
+	// stale, if set, is how old everything is.
+	stale time.Duration
 	// enter, if set, runs at the start of every Get.
 	enter func(context.Context) error
 }
@@ -39,26 +42,26 @@ func (s *shelf) trouble() error {
 	return s.err
 }
 
-func (s *shelf) Get(ctx context.Context, id int64) (*blob.Answers, error) {
+func (s *shelf) Get(ctx context.Context, id int64) (*blob.Answers, time.Duration, error) {
 	if s.enter != nil {
 		if err := s.enter(ctx); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	if err := s.trouble(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for _, a := range s.answers {
 		if a.ProductID == id {
-			return a, nil
+			return a, s.stale, nil
 		}
 	}
-	return nil, blob.ErrNotFound
+	return nil, s.stale, blob.ErrNotFound
 }
 
-func (s *shelf) Many(_ context.Context, dst []*blob.Answers, ids []int64) ([]*blob.Answers, error) {
+func (s *shelf) Many(_ context.Context, dst []*blob.Answers, ids []int64) ([]*blob.Answers, time.Duration, error) {
 	if err := s.trouble(); err != nil {
-		return dst, err
+		return dst, 0, err
 	}
 	for _, id := range ids {
 		for _, a := range s.answers {
@@ -67,19 +70,19 @@ func (s *shelf) Many(_ context.Context, dst []*blob.Answers, ids []int64) ([]*bl
 			}
 		}
 	}
-	return dst, nil
+	return dst, s.stale, nil
 }
 
-func (s *shelf) Page(_ context.Context, dst []*blob.Answers, offset, count int64) ([]*blob.Answers, int64, error) {
+func (s *shelf) Page(_ context.Context, dst []*blob.Answers, offset, count int64) ([]*blob.Answers, int64, time.Duration, error) {
 	if err := s.trouble(); err != nil {
-		return dst, 0, err
+		return dst, 0, 0, err
 	}
 	total := int64(len(s.answers))
 	if offset < 0 || count < 1 || offset+count < offset {
 		panic(fmt.Sprintf("page asked for offset %d, count %d", offset, count))
 	}
 	from := min(offset, total)
-	return append(dst, s.answers[from:min(from+count, total)]...), total, nil
+	return append(dst, s.answers[from:min(from+count, total)]...), total, s.stale, nil
 }
 
 func makeAnswers(t testing.TB, p *blob.Product, contract blob.Contract, version int64) *blob.Answers {
@@ -105,6 +108,7 @@ func makeAnswers(t testing.TB, p *blob.Product, contract blob.Contract, version 
 	a := &blob.Answers{
 		ProductID: p.ID,
 		Version:   version,
+		Contract:  contract,
 		ETag:      []byte(`"` + tag + `"`),
 		GzipETag:  []byte(`"` + tag + `-gzip"`),
 		Detail:    form(blobs.Detail),

@@ -16,6 +16,7 @@ var (
 	headerOrigin        = []byte("Origin")
 	headerPolicy        = []byte("Content-Security-Policy")
 	headerRetryAfter    = []byte("Retry-After")
+	headerStale         = []byte("Hotshelf-Stale")
 	headerTotal         = []byte("X-Total-Count")
 	headerVary          = []byte("Vary")
 

@@ -69,7 +69,7 @@ func (s *Server) page(ctx *fasthttp.RequestCtx) {
 
 	sc := s.borrow()
 	defer s.giveBack(sc)
-	found, total, err := s.catalogue.Page(s.base, sc.answers[:0], pageOffset(page, count), count)
+	found, total, stale, err := s.catalogue.Page(s.base, sc.answers[:0], pageOffset(page, count), count)
 	if err != nil {
 		s.fail(ctx, err)
 		return
@@ -79,6 +79,9 @@ func (s *Server) page(ctx *fasthttp.RequestCtx) {
 	var number [20]byte
 	ctx.Response.Header.SetCanonical(headerTotal, strconv.AppendInt(number[:0], total, 10))
 	join(ctx, found, total, true)
+	if stale > 0 {
+		markStale(ctx, stale)
+	}
 }
 
 // details answers the details of up to 100 products, in the order asked.
@@ -92,7 +95,7 @@ func (s *Server) details(ctx *fasthttp.RequestCtx, list []byte) {
 		s.badRequest(ctx, fault)
 		return
 	}
-	found, err := s.catalogue.Many(s.base, sc.answers[:0], ids)
+	found, stale, err := s.catalogue.Many(s.base, sc.answers[:0], ids)
 	if err != nil {
 		s.fail(ctx, err)
 		return
@@ -103,6 +106,9 @@ func (s *Server) details(ctx *fasthttp.RequestCtx, list []byte) {
 		ctx.Response.Header.SetCanonical(headerMissing, missing(ids, found))
 	}
 	join(ctx, found, 0, false)
+	if stale > 0 {
+		markStale(ctx, stale)
+	}
 }
 
 // pageOffset is how many products come before the page. Pages far beyond any

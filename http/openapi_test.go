@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 
@@ -191,6 +192,8 @@ func exchanges() []exchange {
 	read("", all, "/products?ids=3,7,9", "If-None-Match: *", 304)
 	for path, target := range map[string]string{list: list, all: all, detail: "/products/1", styles: "/products/1/styles", related: "/products/1/related"} {
 		read("", path, target, "If-None-Match: *", 304)
+		read("stale", path, target, "", 200)
+		read("stale", path, target, "If-None-Match: *", 304)
 		read("unready", path, target, "", 503)
 		read("unavailable", path, target, "", 503)
 		read("overloaded", path, target, "", 503)
@@ -201,6 +204,7 @@ func exchanges() []exchange {
 			continue
 		}
 		read("", path, strings.Replace(target, "1", "4", 1), "", 404)
+		read("stale", path, strings.Replace(target, "1", "4", 1), "", 404)
 		read("", path, strings.Replace(target, "1", "1e3", 1), "", 400)
 	}
 	table = append(table,
@@ -265,6 +269,11 @@ func TestResponsesAreDescribed(t *testing.T) {
 					if got.header.Get("Content-Encoding") == "gzip" && got.body != "" {
 						got.body = gunzip(t, got.body)
 					}
+					if stale := got.header.Get("Hotshelf-Stale"); x.shelf == "stale" && (stale != "2" || got.header.Get("Cache-Control") != "no-store") {
+						t.Errorf("%s %s (stale), status %d: %v", x.method, x.target, got.status, got.header)
+					} else if x.shelf != "stale" && stale != "" {
+						t.Errorf("%s %s (%s): Hotshelf-Stale: %s", x.method, x.target, x.shelf, stale)
+					}
 					tidy(&got)
 					if err := check(document, x.method, x.path, got); err != nil {
 						t.Errorf("%s %s (%s), status %d: %v", x.method, x.target, x.shelf, got.status, err)
@@ -298,10 +307,13 @@ func tidy(got *reply) {
 
 func startAll(t *testing.T, contract blob.Contract, origins []string) map[string]*running {
 	servers := map[string]*running{}
+	stale := newShelf(t, contract)
+	stale.stale = 1500 * time.Millisecond
 	for name, s := range map[string]*shelf{
 		"":            newShelf(t, contract),
 		"unready":     {err: blob.ErrNotReady},
 		"unavailable": {err: blob.ErrUnavailable},
+		"stale":       stale,
 		"overloaded":  {err: blob.ErrOverloaded},
 		"unforeseen":  {err: errors.New("unforeseen")},
 		"panics":      {panics: true},

@@ -1,6 +1,9 @@
 package http
 
 import (
+	"strconv"
+	"time"
+
 	"github.com/valyala/fasthttp"
 
 	"github.com/hotshelf/hotshelf/blob"
@@ -21,18 +24,19 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r readRoute, segment []byte) {
 		s.badRequest(ctx, "A product id is a whole number from 1 to 9223372036854775807, in decimal digits.")
 		return
 	}
-	a, err := s.catalogue.Get(s.base, id)
-	if err != nil {
+	a, stale, err := s.catalogue.Get(s.base, id)
+	switch {
+	case err != nil:
 		s.fail(ctx, err)
-		return
-	}
-	switch r {
-	case readStyles:
+	case r == readStyles:
 		answer(ctx, a, &a.Styles)
-	case readRelated:
+	case r == readRelated:
 		answer(ctx, a, &a.Related)
 	default:
 		answer(ctx, a, &a.Detail)
+	}
+	if stale > 0 {
+		markStale(ctx, stale)
 	}
 }
 
@@ -57,6 +61,16 @@ func answer(ctx *fasthttp.RequestCtx, a *blob.Answers, body *blob.Answer) {
 	ctx.Response.Header.SetContentTypeBytes(valueJSON)
 	setValidators(ctx, tag)
 	ctx.Response.SetBodyRaw(form)
+}
+
+// markStale says of an answer that it may be older than promised, and by how
+// much, and keeps caches on the way from making it look fresh. It comes after
+// the answer's own headers.
+func markStale(ctx *fasthttp.RequestCtx, stale time.Duration) {
+	var number [20]byte
+	seconds := int64((stale + time.Second - 1) / time.Second)
+	ctx.Response.Header.SetCanonical(headerStale, strconv.AppendInt(number[:0], seconds, 10))
+	ctx.Response.Header.SetCanonical(headerCacheControl, valueNoStore)
 }
 
 // parseNumber reads an id, a page or a count: decimal digits only, from 1 to

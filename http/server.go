@@ -25,18 +25,20 @@ import (
 )
 
 // Catalogue is what the read routes read from. What it returns is shared and
-// never changed. The errors it may wrap are those of package blob; the context
+// never changed. stale is 0, or how old an answer (blob.ErrNotFound included)
+// may be where the database can't be reached to ask. The errors it may wrap are those of package blob; the context
 // it is given has no deadline, so how long a miss may wait is its own matter.
 type Catalogue interface {
 	// Get returns one product's answers, or blob.ErrNotFound.
-	Get(ctx context.Context, id int64) (*blob.Answers, error)
+	Get(ctx context.Context, id int64) (a *blob.Answers, stale time.Duration, err error)
 	// Many appends the answers of ids to dst in the order of ids, an id that
-	// is given twice twice. Those that don't exist are left out.
-	Many(ctx context.Context, dst []*blob.Answers, ids []int64) ([]*blob.Answers, error)
+	// is given twice twice, all of one contract. Those that don't exist are
+	// left out.
+	Many(ctx context.Context, dst []*blob.Answers, ids []int64) (many []*blob.Answers, stale time.Duration, err error)
 	// Page appends to dst up to count products by ascending id, leaving out
 	// the first offset, and returns how many there are in all. An offset past
 	// the end is no error.
-	Page(ctx context.Context, dst []*blob.Answers, offset, count int64) (page []*blob.Answers, total int64, err error)
+	Page(ctx context.Context, dst []*blob.Answers, offset, count int64) (page []*blob.Answers, total int64, stale time.Duration, err error)
 }
 
 // Config is what a Server is made of.

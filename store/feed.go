@@ -36,6 +36,10 @@ type Node struct {
 	Reset func(ctx context.Context, s State) error
 	// Apply is told each later change, in commit order.
 	Apply func(ctx context.Context, c blob.Change) error
+	// Current is told that the node has been told all that was committed before
+	// asOf, which has a monotonic reading. Before the first catalogue it has no
+	// meaning.
+	Current func(asOf time.Time)
 	// Lost is told, once per outage, why the feed can't be read at the moment.
 	Lost func(err error)
 }
@@ -101,9 +105,11 @@ func (f *follower) run(ctx context.Context, reached func()) error {
 		return fmt.Errorf("follow the change feed: %w", classify(err))
 	}
 	for {
+		asOf := time.Now() // before the question leaves
 		if err := f.catchUp(ctx, conn); err != nil {
 			return err
 		}
+		f.node.Current(asOf)
 		reached()
 		wait, cancel := context.WithTimeout(ctx, f.poll)
 		_, err := conn.WaitForNotification(wait)

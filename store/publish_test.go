@@ -315,9 +315,10 @@ func TestFollow(t *testing.T) {
 	go func() {
 		defer close(done)
 		db.Follow(ctx, 50*time.Millisecond, Node{
-			Reset: func(_ context.Context, s State) error { resets <- s; return nil },
-			Apply: func(_ context.Context, c blob.Change) error { changes <- c; return nil },
-			Lost:  func(err error) { lost <- err },
+			Reset:   func(_ context.Context, s State) error { resets <- s; return nil },
+			Apply:   func(_ context.Context, c blob.Change) error { changes <- c; return nil },
+			Current: func(time.Time) {},
+			Lost:    func(err error) { lost <- err },
 		})
 	}()
 	defer func() { cancel(); <-done }()

@@ -56,6 +56,17 @@ func (f *Fence) Raise(id int64) {
 	f.count(id).Add(1)
 }
 
+// Renew is a Raise by somebody who has read id from the database under s and
+// found more than others had told. It returns the stamp that the copy goes on
+// with, while all older copies end. Where another raise came first, s has
+// ended by it, and stays so.
+func (f *Fence) Renew(id int64, s Stamp) Stamp {
+	if f.count(id).CompareAndSwap(s.count, s.count+1) {
+		s.count++
+	}
+	return s
+}
+
 // RaiseAll ends all stamps of all ids. The generation is this process's own
 // count, not a number that a database hands out: such a number may go back
 // after a restore, and would bring old copies back to life.

@@ -17,12 +17,14 @@ import (
 
 type flags struct {
 	cli.Database
-	Addr       address      `help:"Where to listen." default:":8080" placeholder:"HOST:PORT"`
-	AdminAddr  adminAddress `help:"Where metrics, health and profiles are; off for nowhere." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
-	Memory     memory       `help:"What the server may use, such as 256MiB; auto is a quarter of the container's or machine's memory." default:"auto" placeholder:"SIZE"`
-	CORSOrigin []string     `help:"Origins whose pages may read the answers; may be given several times." default:"*" placeholder:"ORIGIN"`
-	Storefront bool         `help:"Have a small storefront at /; --storefront=false turns it off." default:"true"`
-	Check      bool         `help:"Serve nothing, but ask the server that runs with these settings whether it is ready: exit code 0 when it is."`
+	Addr         address      `help:"Where to listen." default:":8080" placeholder:"HOST:PORT"`
+	AdminAddr    adminAddress `help:"Where metrics, health and profiles are; off for nowhere." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
+	Memory       memory       `help:"What the server may use, such as 256MiB; auto is a quarter of the container's or machine's memory." default:"auto" placeholder:"SIZE"`
+	MaxStaleness staleness    `help:"How old an answer may be after a write through another server." default:"1s" placeholder:"DURATION"`
+	StaleIfError duration     `help:"How old an answer may be while the database can't be reached." default:"5m" placeholder:"DURATION"`
+	CORSOrigin   []string     `help:"Origins whose pages may read the answers; may be given several times." default:"*" placeholder:"ORIGIN"`
+	Storefront   bool         `help:"Have a small storefront at /; --storefront=false turns it off." default:"true"`
+	Check        bool         `help:"Serve nothing, but ask the server that runs with these settings whether it is ready: exit code 0 when it is."`
 }
 
 const (
@@ -77,13 +79,16 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 		}
 	}
 
-	blobs, err := cache.New(cache.Config{Bytes: f.Memory.cache(), MissTimeout: missTimeout, Source: db})
+	blobs, err := cache.New(cache.Config{
+		Bytes: f.Memory.cache(), MissTimeout: missTimeout, Source: db,
+		MaxStaleness: time.Duration(f.MaxStaleness), StaleIfError: time.Duration(f.StaleIfError),
+	})
 	if err != nil {
 		return fmt.Errorf("make the cache: %w", err)
 	}
 	defer blobs.Close()
 	node := newNode(blobs, log)
-	stopFollowing := node.follow(ctx, db)
+	stopFollowing := node.follow(ctx, db, time.Duration(f.MaxStaleness))
 	defer stopFollowing()
 
 	server := httpd.New(httpd.Config{Catalogue: blobs, Ready: node.ready, CORSOrigins: f.CORSOrigin, Storefront: f.Storefront, Logger: log})

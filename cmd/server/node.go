@@ -12,9 +12,6 @@ import (
 	"github.com/hotshelf/hotshelf/store"
 )
 
-// feedPoll is how often the change feed is looked at when no notification comes.
-const feedPoll = 250 * time.Millisecond
-
 // firstState is how long a start waits to know what the database has: a
 // million ids take half a second on a disk that is awake.
 const firstState = 10 * time.Second
@@ -36,19 +33,21 @@ func newNode(c *cache.Cache, log *slog.Logger) *node {
 // follow starts following the feed and returns once the state of the database
 // was taken in for the first time, or could not be for a while. The function
 // ends it.
-func (n *node) follow(ctx context.Context, db *store.DB) (stop func()) {
+func (n *node) follow(ctx context.Context, db *store.DB, maxStaleness time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done, first := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	go func() {
 		defer close(done)
-		db.Follow(ctx, feedPoll, store.Node{
+		// A poll may be late or lost before reads have to go through.
+		db.Follow(ctx, min(maxStaleness/4, 250*time.Millisecond), store.Node{
 			Reset: func(ctx context.Context, s store.State) error {
 				defer once.Do(func() { close(first) })
 				return n.reset(ctx, s)
 			},
-			Apply: n.apply,
-			Lost:  func(err error) { n.log.Warn("the database can't be followed", "error", err) },
+			Apply:   n.apply,
+			Current: n.cache.Fresh,
+			Lost:    func(err error) { n.log.Warn("the database can't be followed", "error", err) },
 		})
 	}()
 	select {
