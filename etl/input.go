@@ -22,6 +22,23 @@ func Check(dir string) error {
 	return err
 }
 
+// Sizes returns how many bytes each of the six files of a directory has, by its
+// plain name. A gzipped file counts as if it were unzipped, which is an estimate
+// from its beginning where it is large.
+func Sizes(dir string) (map[string]int64, error) {
+	inputs, err := survey(dir)
+	if err != nil {
+		return nil, err
+	}
+	sizes := make(map[string]int64)
+	for _, t := range catalogue() {
+		if sizes[t.file], err = inputs[t.name].unzipped(); err != nil {
+			return nil, fmt.Errorf("%s: %w", inputs[t.name].path, err)
+		}
+	}
+	return sizes, nil
+}
+
 // input is one of the six files as it was found.
 type input struct {
 	path string
@@ -102,6 +119,29 @@ func (in *input) checkHeader(t *table) error {
 		return fmt.Errorf("%s: %w", in.path, err)
 	}
 	return nil
+}
+
+// unzipped is the size of the file without compression. The size that a gzip
+// file ends with would be exact, but only below 4 GiB and in a file of one piece.
+func (in *input) unzipped() (int64, error) {
+	const enough = 4 << 20
+	if !in.gzip {
+		return in.size, nil
+	}
+	p := &fileProgress{}
+	s, err := in.open(context.Background(), p)
+	if err != nil {
+		return 0, err
+	}
+	defer s.close()
+	n, err := io.CopyN(io.Discard, s, enough)
+	if errors.Is(err, io.EOF) {
+		return n, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read: %w", err)
+	}
+	return int64(float64(n) / float64(p.bytes.Load()) * float64(in.size)), nil
 }
 
 // head is what the lines up to the header say.

@@ -2,6 +2,7 @@ package etl
 
 import (
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -207,5 +208,36 @@ func TestGzip(t *testing.T) {
 	got = loadInto(t, dir, nil)
 	if got.err == nil || !strings.Contains(got.err.Error(), "photos.csv line") || got.ended["photos"] != "aborted" {
 		t.Errorf("a gzip file that was cut off: %v, photos %s", got.err, got.ended["photos"])
+	}
+}
+
+func TestSizes(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"photos.csv": strings.Repeat("1,1,"+https+"\n", 300_000)})
+	want, err := Sizes(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range want {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || size != info.Size() {
+			t.Errorf("%s: %d bytes, is %v, %v", name, size, info, err)
+		}
+		zip(t, filepath.Join(dir, name))
+	}
+	got, err := Sizes(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range want {
+		// Beyond 4 MiB it is an estimate.
+		if off := math.Abs(float64(got[name]-size)) / float64(size); name == "photos.csv" && off > 0.2 || name != "photos.csv" && off > 0 {
+			t.Errorf("%s, zipped: %d bytes, is %d", name, got[name], size)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "skus.csv.gz")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Sizes(dir); err == nil || !strings.Contains(err.Error(), "skus.csv is missing") {
+		t.Errorf("a file is missing: %v", err)
 	}
 }

@@ -17,6 +17,11 @@ drop schema if exists catalog_next cascade;
 create schema catalog_next`
 	dropCatalogNext = `drop schema if exists catalog_next cascade`
 
+	sizeOfCatalogNext = `
+select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = 'catalog_next' and c.relkind = 'r'`
+
 	// The live table is the pattern; keys and indexes come once it is full.
 	createNextTable = `create table catalog_next.%[1]s (like catalog.%[1]s including all excluding indexes)`
 
@@ -48,9 +53,22 @@ type Load struct {
 
 // BeginLoad sets the database up where that is still to be done, drops what an
 // earlier load left, and makes empty tables.
-func (db *DB) BeginLoad(ctx context.Context) (*Load, error) {
+//
+// Before anything changes, hasRoom is asked whether there is room for the load
+// besides the bytes that the earlier load's tables give back.
+func (db *DB) BeginLoad(ctx context.Context, hasRoom func(givenBack int64) error) (*Load, error) {
 	lock, err := db.lockMaintenance(ctx)
 	if err != nil {
+		return nil, err
+	}
+	var leftover int64
+	if err = lock.QueryRow(ctx, sizeOfCatalogNext).Scan(&leftover); err != nil {
+		err = fmt.Errorf("measure what an earlier load left: %w", classify(err))
+	} else {
+		err = hasRoom(leftover)
+	}
+	if err != nil {
+		unlockMaintenance(lock)
 		return nil, err
 	}
 	l := &Load{db: db, lock: lock}

@@ -206,7 +206,7 @@ func TestStoredBlobsAreWhatWasBuilt(t *testing.T) {
 // COPY, at the edges of each type.
 func TestRowsComeBackAsWritten(t *testing.T) {
 	db := open(t, pg.Database(t))
-	load, err := db.BeginLoad(t.Context())
+	load, err := db.BeginLoad(t.Context(), anyRoom)
 	if err != nil {
 		t.Fatal(err)
 	}

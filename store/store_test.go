@@ -29,11 +29,13 @@ func open(t *testing.T, url string) *DB {
 	return db
 }
 
+func anyRoom(int64) error { return nil }
+
 // fill loads products with the given ids, each related to the first one, and
 // leaves the load waiting for a publish.
 func fill(t *testing.T, db *DB, ids ...int64) {
 	t.Helper()
-	load, err := db.BeginLoad(t.Context())
+	load, err := db.BeginLoad(t.Context(), anyRoom)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +252,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	if _, err := Open(t.Context(), url, "test"); err == nil || !strings.Contains(err.Error(), "use a newer hotshelf") {
 		t.Errorf("Open: %v", err)
 	}
-	if _, err := db.BeginLoad(t.Context()); err == nil || !strings.Contains(err.Error(), "use a newer hotshelf") {
+	if _, err := db.BeginLoad(t.Context(), anyRoom); err == nil || !strings.Contains(err.Error(), "use a newer hotshelf") {
 		t.Errorf("BeginLoad: %v", err)
 	}
 }
@@ -281,13 +283,13 @@ func TestMaintenanceLockNamesItsHolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	load, err := first.BeginLoad(t.Context())
+	load, err := first.BeginLoad(t.Context(), anyRoom)
 	if err != nil {
 		t.Fatal(err)
 	}
 	second := open(t, url)
 	for name, begin := range map[string]func() error{
-		"load": func() error { _, err := second.BeginLoad(t.Context()); return err },
+		"load": func() error { _, err := second.BeginLoad(t.Context(), anyRoom); return err },
 		"warm": func() error { _, err := second.BeginWarm(t.Context()); return err },
 	} {
 		if err := begin(); err == nil || !strings.Contains(err.Error(), "hotshelf load (process ") {
@@ -305,7 +307,7 @@ func TestLoadIsAllOrNothing(t *testing.T) {
 	fill(t, db, 1, 2)
 	publish(t, db)
 
-	load, err := db.BeginLoad(t.Context())
+	load, err := db.BeginLoad(t.Context(), anyRoom)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +331,7 @@ func TestLoadIsAllOrNothing(t *testing.T) {
 
 func TestLoadIsCancelled(t *testing.T) {
 	db := open(t, pg.Database(t))
-	load, err := db.BeginLoad(t.Context())
+	load, err := db.BeginLoad(t.Context(), anyRoom)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +360,7 @@ func TestLoadIsCancelled(t *testing.T) {
 
 func TestForeignKeysAreChecked(t *testing.T) {
 	db := open(t, pg.Database(t))
-	load, err := db.BeginLoad(t.Context())
+	load, err := db.BeginLoad(t.Context(), anyRoom)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,9 +34,13 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 		return err
 	}
 	defer closeDB()
-	err = cli.Load(ctx, db, cli.LoadJob{
+	job := cli.LoadJob{
 		Dir: f.Dir, Source: "import", Rejects: f.Rejects, Report: f.Report, MaxRejects: f.MaxRejects, Quiet: f.Quiet,
-	}, io)
+	}
+	if f.Embedded() {
+		job.DataDir = f.DataDir
+	}
+	err = cli.Load(ctx, db, job, io)
 	if err == nil && !f.Quiet {
 		fmt.Fprintln(io.Stdout, "loaded, and not live yet: run warm to publish it")
 	}

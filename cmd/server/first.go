@@ -50,7 +50,7 @@ func firstCatalogue(ctx context.Context, db *store.DB, dataDir string, streams c
 	if _, err := sample.Write(ctx, sample.Options{Dir: dir, Products: sampleProducts, Seed: sampleSeed}); err != nil {
 		return fmt.Errorf("make the sample catalogue: %w", err)
 	}
-	if err := cli.Load(ctx, db, cli.LoadJob{Dir: dir, Source: "sample", Quiet: true}, streams); err != nil {
+	if err := cli.Load(ctx, db, cli.LoadJob{Dir: dir, Source: "sample", DataDir: dataDir, Quiet: true}, streams); err != nil {
 		return fmt.Errorf("load the sample catalogue: %w", err)
 	}
 	if err := cli.Warm(ctx, db, cli.WarmJob{Quiet: true}, streams); err != nil {

@@ -3,9 +3,11 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
+	"github.com/hotshelf/hotshelf/blob"
 	"github.com/hotshelf/hotshelf/etl"
 	"github.com/hotshelf/hotshelf/store"
 )
@@ -14,6 +16,7 @@ import (
 type LoadJob struct {
 	Dir        string
 	Source     string // "sample" or "import"
+	DataDir    string // of the private PostgreSQL; "" where the database is another
 	Rejects    string // path of the reject file; "" for none
 	Report     string // path of the JSON report; "" for none
 	MaxRejects etl.Limit
@@ -31,7 +34,8 @@ var tableFiles = map[string]string{
 func Load(ctx context.Context, db *store.DB, job LoadJob, io IO) error {
 	// BeginLoad drops what an earlier load left, so what can be known to fail
 	// fails before.
-	if err := etl.Check(job.Dir); err != nil {
+	need, err := roomForLoad(job.Dir)
+	if err != nil {
 		return err
 	}
 	for _, path := range []string{job.Rejects, job.Report} {
@@ -39,7 +43,15 @@ func Load(ctx context.Context, db *store.DB, job LoadJob, io IO) error {
 			return err
 		}
 	}
-	load, err := db.BeginLoad(ctx)
+	load, err := db.BeginLoad(ctx, func(givenBack int64) error {
+		if job.DataDir != "" {
+			return checkRoom("the load", job.DataDir, need, givenBack)
+		}
+		if !job.Quiet {
+			fmt.Fprintf(io.Stderr, "this takes about %s of disk where the database is, besides its write-ahead log\n", size(need))
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
@@ -65,8 +77,9 @@ func Load(ctx context.Context, db *store.DB, job LoadJob, io IO) error {
 		},
 	})
 	progress.Close()
-	// What an interrupted load has counted says nothing about the files.
-	if report != nil && ctx.Err() == nil {
+	// What a load has counted that was interrupted, or lost its database, says
+	// nothing about the files.
+	if report != nil && ctx.Err() == nil && !errors.Is(err, blob.ErrUnavailable) {
 		if err := writeReport(job, report, io); err != nil {
 			return err
 		}

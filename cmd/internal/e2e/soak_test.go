@@ -12,3 +12,6 @@ func TestSoakMessySample(t *testing.T) {
 
 // TestSoakEveryAnswer compares everything in both contracts.
 func TestSoakEveryAnswer(t *testing.T) { everyAnswer(t, 100_000, 1) }
+
+// TestSoakKilled is TestKilled with twenty-one kills and fourteen polite stops.
+func TestSoakKilled(t *testing.T) { killed(t, 7, 20_000) }

@@ -197,6 +197,20 @@ func TestWrongDataDirectory(t *testing.T) {
 	})
 }
 
+// TestNoRoom: where the private database's disk is too small, nothing begins.
+func TestNoRoom(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeSmall(t, filepath.Join(dir, "csv"), nil)
+	must(t, dir, "load", "csv", "--quiet")
+	// A file without end, of which the disk has the beginning.
+	if err := os.Truncate(filepath.Join(dir, "csv", "photos.csv"), 1<<42); err != nil {
+		t.Skip("this disk has no files with holes:", err)
+	}
+	wantSentence(t, program(t, dir, "load", "csv", "--quiet"), 1, "needs about 62", "of disk", filepath.Join(dir, ".hotshelf"))
+	must(t, dir, "warm", "--quiet") // the load that waited
+}
+
 // reachable lets everybody in where the programs and the test's files are.
 func reachable(t *testing.T, dir string) {
 	t.Helper()
