@@ -128,6 +128,7 @@ func (db *DB) State(ctx context.Context) (State, error) {
 
 // querier is what a pool, a connection and a transaction have in common.
 type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 

@@ -20,9 +20,6 @@ const (
 	selectFeed = `
 select version, generation, changed, removed
 from hotshelf.feed where version > $1 order by version limit 1000`
-
-	insertPublish = `
-insert into hotshelf.feed (version, generation) values (nextval('hotshelf.version'), $1)`
 )
 
 // Node is what follows the feed. Both functions are called by one goroutine;

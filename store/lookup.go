@@ -24,29 +24,34 @@ from shelf.blobs where product_id = any($1)`
 // Lookup returns the rows of the products that exist, in any order, in one
 // round trip. Errors: blob.ErrUnavailable, blob.ErrNotReady.
 func (db *DB) Lookup(ctx context.Context, ids []int64) ([]blob.Row, error) {
+	found, err := lookup(ctx, db.pool, ids)
+	if err != nil {
+		return nil, fmt.Errorf("look up %d products: %w", len(ids), classify(err))
+	}
+	return found, nil
+}
+
+func lookup(ctx context.Context, q querier, ids []int64) ([]blob.Row, error) {
 	var rows pgx.Rows
 	var err error
 	if len(ids) == 1 {
-		rows, err = db.pool.Query(ctx, selectBlob, ids[0])
+		rows, err = q.Query(ctx, selectBlob, ids[0])
 	} else {
-		rows, err = db.pool.Query(ctx, selectBlobs, ids)
+		rows, err = q.Query(ctx, selectBlobs, ids)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up %d products: %w", len(ids), classify(err))
+		return nil, err
 	}
 	defer rows.Close()
 	found := make([]blob.Row, 0, len(ids))
 	for rows.Next() {
 		var r blob.Row
 		if err := rows.Scan(&r.ProductID, &r.Version, &r.Hash, &r.Contract, &r.Detail, &r.Styles, &r.Related); err != nil {
-			return nil, fmt.Errorf("look up %d products: %w", len(ids), classify(err))
+			return nil, err
 		}
 		found = append(found, r)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("look up %d products: %w", len(ids), classify(err))
-	}
-	return found, nil
+	return found, rows.Err()
 }
 
 // LiveIDs calls each with the ids of all products on the shelf, ascending.

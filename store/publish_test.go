@@ -88,7 +88,7 @@ func TestPublishRefusesAnIncompleteShelf(t *testing.T) {
 	if err != nil || n != 1 {
 		t.Fatal(n, err)
 	}
-	if _, err := w.Publish(t.Context(), blob.Pulsar, n); err == nil || !strings.Contains(err.Error(), "there are 2") {
+	if _, err := w.Publish(t.Context(), Publication{Whole: true, Put: n}); err == nil || !strings.Contains(err.Error(), "there are 2") {
 		t.Errorf("Publish: %v", err)
 	}
 	w.Close()
@@ -181,7 +181,7 @@ func TestStoredBlobsAreWhatWasBuilt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Publish(t.Context(), blob.Pulsar, n); err != nil {
+	if _, err := w.Publish(t.Context(), Publication{Whole: true, Put: n}); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := db.Lookup(t.Context(), ids)

@@ -137,11 +137,11 @@ func publish(t *testing.T, db *DB) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	generation, err := w.Publish(t.Context(), blob.Pulsar, n)
+	done, err := w.Publish(t.Context(), Publication{Whole: true, Put: n})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return generation
+	return done.Generation
 }
 
 func query[T any](t *testing.T, db *DB, sql string, args ...any) []T {

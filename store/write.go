@@ -193,7 +193,7 @@ func (db *DB) SetQuantity(ctx context.Context, id, sku, quantity int64, match bl
 // finish rebuilds the product's blobs from the rows as they are now.
 func (w *write) finish(ctx context.Context, id int64) (blob.Written, error) {
 	done := blob.Written{Change: blob.Change{Version: w.version, Changed: []int64{id}}}
-	err := eachProduct(ctx, w.tx, []int64{id}, func(p *blob.Product) {
+	err := eachProduct(ctx, w.tx, "catalog", []int64{id}, func(p *blob.Product) {
 		var b blob.Blobs
 		blob.Build(&b, p, w.contract)
 		done.Row = blob.Row{ProductID: id, Version: w.version, Hash: b.Hash(), Contract: w.contract, Detail: b.Detail, Styles: b.Styles, Related: b.Related}
@@ -264,7 +264,7 @@ func (db *DB) Delete(ctx context.Context, id int64, match blob.Match) (blob.Writ
 func (w *write) relatedOf(ctx context.Context, listing []int64) (ids, hashes []int64, related []string, err error) {
 	ids, hashes, related = slices.Grow(ids, len(listing)), slices.Grow(hashes, len(listing)), slices.Grow(related, len(listing))
 	var b blob.Blobs
-	err = eachProduct(ctx, w.tx, listing, func(p *blob.Product) {
+	err = eachProduct(ctx, w.tx, "catalog", listing, func(p *blob.Product) {
 		blob.Build(&b, p, w.contract)
 		ids, hashes, related = append(ids, p.ID), append(hashes, b.Hash()), append(related, string(b.Related))
 	})

@@ -11,7 +11,7 @@ import (
 
 // selectProducts gives one row a product, its lists as arrays in the order of
 // their ids. Prices are in hundredths. So any number of products are one
-// statement, whose rows are read one by one.
+// statement, whose rows are read one by one. The rows are those of a schema.
 const selectProducts = `
 select p.id, p.name, p.slogan, p.description, p.category, (p.default_price * 100)::bigint,
        f.feature, f.value, r.related_id,
@@ -19,34 +19,34 @@ select p.id, p.name, p.slogan, p.description, p.category, (p.default_price * 100
        h.style_id, h.url, h.thumbnail_url,
        k.style_id, k.id, k.size, k.quantity
 from unnest($1::bigint[]) as want (id)
-join catalog.products p on p.id = want.id
+join %[1]s.products p on p.id = want.id
 cross join lateral (
     select array_agg(feature order by id) as feature, array_agg(value order by id) as value
-    from catalog.features where product_id = p.id) f
+    from %[1]s.features where product_id = p.id) f
 cross join lateral (
     select array_agg(related_id order by id) as related_id
-    from catalog.related where product_id = p.id) r
+    from %[1]s.related where product_id = p.id) r
 cross join lateral (
     select array_agg(id order by id) as id, array_agg(name order by id) as name,
            array_agg((sale_price * 100)::bigint order by id) as sale,
            array_agg((original_price * 100)::bigint order by id) as original,
            array_agg(default_style order by id) as flag
-    from catalog.styles where product_id = p.id) s
+    from %[1]s.styles where product_id = p.id) s
 cross join lateral (
     select array_agg(o.style_id order by o.style_id, o.id) as style_id,
            array_agg(o.url order by o.style_id, o.id) as url,
            array_agg(o.thumbnail_url order by o.style_id, o.id) as thumbnail_url
-    from catalog.styles t join catalog.photos o on o.style_id = t.id where t.product_id = p.id) h
+    from %[1]s.styles t join %[1]s.photos o on o.style_id = t.id where t.product_id = p.id) h
 cross join lateral (
     select array_agg(o.style_id order by o.style_id, o.id) as style_id,
            array_agg(o.id order by o.style_id, o.id) as id,
            array_agg(o.size order by o.style_id, o.id) as size,
            array_agg(o.quantity order by o.style_id, o.id) as quantity
-    from catalog.styles t join catalog.skus o on o.style_id = t.id where t.product_id = p.id) k`
+    from %[1]s.styles t join %[1]s.skus o on o.style_id = t.id where t.product_id = p.id) k`
 
-// eachProduct reads the products that have rows, in any order.
-func eachProduct(ctx context.Context, tx pgx.Tx, ids []int64, each func(p *blob.Product)) error {
-	rows, err := tx.Query(ctx, selectProducts, ids)
+// eachProduct reads the products that have rows in a schema, in any order.
+func eachProduct(ctx context.Context, tx pgx.Tx, schema string, ids []int64, each func(p *blob.Product)) error {
+	rows, err := tx.Query(ctx, fmt.Sprintf(selectProducts, schema), ids)
 	if err != nil {
 		return fmt.Errorf("read %d products: %w", len(ids), classify(err))
 	}

@@ -3,6 +3,7 @@ package warm
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/hotshelf/hotshelf/blob"
 )
@@ -19,14 +20,14 @@ func (c *cursor) advance() {
 	}
 }
 
-// buildRange builds the products from lo to hi.
-func (l *lane) buildRange(ctx context.Context, lo, hi int64) error {
-	names := [...]string{"products", "features", "styles", "related", "photos", "skus", "shelf"}
+// buildRange builds the products from lo to hi and returns how many there are.
+func (l *lane) buildRange(ctx context.Context, lo, hi int64) (built int64, err error) {
+	names := [...]string{"products", "features", "styles", "related", "photos", "skus", l.shelf}
 	var cursors [len(names)]cursor
 	for i, name := range names {
 		rows, err := l.reader.Rows(ctx, name, lo, hi)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		cursors[i].rows = rows
 		cursors[i].advance()
@@ -39,26 +40,36 @@ func (l *lane) buildRange(ctx context.Context, lo, hi int64) error {
 	// A product of its own for each range: its texts are parts of the range's
 	// streams, and what is left of them in reused lists would keep those.
 	var p blob.Product
-	for m.next(&p) {
-		blob.Build(&l.blobs, &p, l.job.Contract)
-		id, version, hash := p.ID, l.job.Version, l.blobs.Hash()
-		for live.owner != 0 && live.owner < id {
+	for ; m.next(&p); built++ {
+		if err := l.goneBefore(live, p.ID); err != nil {
+			return built, err
+		}
+		blob.Build(&l.blobs, &p, l.source.Contract)
+		var row Rows
+		if live.owner == p.ID {
+			row = live.rows
+		}
+		if err := l.sink.product(p.ID, &l.blobs, row); err != nil {
+			return built, err
+		}
+		if row != nil {
 			live.advance()
 		}
-		if live.owner == id {
-			if live.rows.Int(2) == hash {
-				version = live.rows.Int(1)
-				l.unchanged++
-			} else {
-				l.replaced++
-			}
-		}
-		if err := l.writer.Put(id, version, hash, l.job.Contract, &l.blobs); err != nil {
+	}
+	if err := l.goneBefore(live, math.MaxInt64); err != nil {
+		return built, err
+	}
+	return built, m.finish(lo, hi)
+}
+
+// goneBefore tells of live products that have no rows, up to the product id.
+func (l *lane) goneBefore(live *cursor, id int64) error {
+	for ; live.owner != 0 && live.owner < id; live.advance() {
+		if err := l.sink.gone(live.owner); err != nil {
 			return err
 		}
-		l.built++
 	}
-	return m.finish(lo, hi)
+	return nil
 }
 
 // merge puts products together from the ordered streams.

@@ -1,10 +1,10 @@
-// Package warm turns rows into blobs: it merges the ordered streams of the six
-// tables product by product, calls blob.Build, compares with what is live, and
-// writes a new shelf.
+// Package warm turns rows into blobs: it merges the ordered streams of six
+// tables product by product, calls blob.Build, and compares with what is live:
+// to write what differs (Build), or only to say so (Verify).
 //
 // The commands use it; a store gives it the streams and takes the blobs. What
-// must always hold: a product whose blobs are as they were keeps its version,
-// every other product gets the new one, and each product is written once.
+// must always hold: each product is built once, and one whose blobs are as
+// they were keeps its version.
 package warm
 
 import (
@@ -12,7 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -39,115 +39,95 @@ type Rows interface {
 //	photos    style_id, url, thumbnail_url
 //	skus      style_id, id, size, quantity
 //	shelf     product_id, version, hash: what is live
+//	blobs     product_id, version, hash, contract, detail, styles, related:
+//	          the same with the blobs, as JSON text behind a byte
 type Reader struct {
 	Rows  func(ctx context.Context, stream string, lo, hi int64) (Rows, error)
 	Close func()
 }
 
-// Writer takes the blobs of a new shelf.
-type Writer interface {
-	Put(id, version, hash int64, contract blob.Contract, b *blob.Blobs) error
-	Close() (rows int64, err error)
-	Abort()
-}
-
-// Job is one warm. All functions may be called side by side.
-type Job struct {
+// Source is where products are read from. Its functions may be called side by
+// side.
+type Source struct {
 	Contract blob.Contract
-	Version  int64 // for products that are new or different
-	Live     int64 // how many products are live now
-	// NextRange gives out the next n products; io.EOF when there are no more.
+	// NextRange gives out the next n products as a range of ids, and how many
+	// there are in it; io.EOF when there are no more. The ranges cover all ids.
 	NextRange func(ctx context.Context, n int64) (lo, hi, count int64, err error)
 	Reader    func(ctx context.Context) (Reader, error)
-	Writer    func(ctx context.Context) (Writer, error)
 	Progress  func(built int64) // products built so far
-}
-
-// Summary says what a warm did, in products.
-type Summary struct {
-	Built     int64 `json:"built"`
-	Unchanged int64 `json:"unchanged"`
-	Changed   int64 `json:"changed"` // different blobs, or new
-	Removed   int64 `json:"removed"` // were live, and are no more
 }
 
 const (
 	// lanes is how many ranges are worked on side by side. Each occupies a
 	// processor of the database with its COPY back.
 	lanes = 2
-	// rangeSize bounds memory: the rows of a product take about 2.7 kB.
+	// rangeSize bounds memory: the rows of a product take about 2.7 kB, its
+	// blobs half of that.
 	rangeSize = 2000
 )
 
-// Build builds the blobs of all products into a new shelf.
-func Build(ctx context.Context, j Job) (Summary, error) {
-	var built, unchanged, replaced atomic.Int64
+// sink takes what one lane finds, range by range.
+type sink interface {
+	// product takes a product's blobs, which are reused afterwards, and its row
+	// of the shelf, which is nil where it has none.
+	product(id int64, b *blob.Blobs, live Rows) error
+	// gone takes a product that is on the shelf and has no rows.
+	gone(id int64) error
+	// end comes last, also after a failure.
+	end(failure error) error
+}
+
+// run builds all products. shelf is the stream that live rows come from.
+func run(ctx context.Context, s Source, shelf string, open func(ctx context.Context) (sink, error)) error {
+	var mu sync.Mutex
+	var built int64
 	g, ctx := errgroup.WithContext(ctx)
 	for range lanes {
 		g.Go(func() error {
-			l := lane{job: &j}
-			err := l.run(ctx, func() { j.Progress(built.Add(l.takeBuilt())) })
-			unchanged.Add(l.unchanged)
-			replaced.Add(l.replaced)
-			return err
+			l := lane{source: &s, shelf: shelf}
+			return l.run(ctx, open, func(count int64) {
+				mu.Lock()
+				defer mu.Unlock()
+				built += count
+				s.Progress(built)
+			})
 		})
 	}
-	err := g.Wait()
-	s := Summary{Built: built.Load(), Unchanged: unchanged.Load()}
-	s.Changed = s.Built - s.Unchanged
-	s.Removed = j.Live - s.Unchanged - replaced.Load()
-	return s, err
+	return g.Wait()
 }
 
 // lane builds one range after the other.
 type lane struct {
-	job    *Job
+	source *Source
+	shelf  string
 	reader Reader
-	writer Writer
-
-	blobs blob.Blobs
-
-	built     int64 // since takeBuilt
-	unchanged int64
-	replaced  int64
+	sink   sink
+	blobs  blob.Blobs
 }
 
-func (l *lane) takeBuilt() int64 {
-	n := l.built
-	l.built = 0
-	return n
-}
-
-func (l *lane) run(ctx context.Context, progress func()) (err error) {
-	if l.reader, err = l.job.Reader(ctx); err != nil {
+func (l *lane) run(ctx context.Context, open func(ctx context.Context) (sink, error), progress func(count int64)) (err error) {
+	if l.reader, err = l.source.Reader(ctx); err != nil {
 		return err
 	}
 	defer l.reader.Close()
-	if l.writer, err = l.job.Writer(ctx); err != nil {
+	if l.sink, err = open(ctx); err != nil {
 		return err
 	}
-	var wrote int64
 	for {
-		lo, hi, count, err := l.job.NextRange(ctx, rangeSize)
+		lo, hi, count, err := l.source.NextRange(ctx, rangeSize)
 		if errors.Is(err, io.EOF) {
-			break
+			return l.sink.end(nil)
 		}
+		var built int64
 		if err == nil {
-			err = l.buildRange(ctx, lo, hi)
+			built, err = l.buildRange(ctx, lo, hi)
 		}
-		if err == nil && l.built != count {
-			err = fmt.Errorf("products %d to %d: built %d of %d", lo, hi, l.built, count)
+		if err == nil && built != count {
+			err = fmt.Errorf("products %d to %d: built %d of %d", lo, hi, built, count)
 		}
 		if err != nil {
-			l.writer.Abort()
-			return err
+			return errors.Join(err, l.sink.end(err))
 		}
-		wrote += l.built
-		progress()
+		progress(count)
 	}
-	rows, err := l.writer.Close()
-	if err == nil && rows != wrote {
-		err = fmt.Errorf("wrote %d products, the new shelf took %d", wrote, rows)
-	}
-	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -94,21 +95,23 @@ func owner(streams map[string][][]any, stream string, row []any) int64 {
 	return 9 // an orphan turns up with the last product
 }
 
-// job builds from streams into s, in ranges of one product.
-func job(streams map[string][][]any, s *shelf) Job {
+// source reads from streams, in ranges of one product; the last one goes on for
+// ever.
+func source(streams map[string][][]any) Source {
 	var next atomic.Int64
-	return Job{
-		Version: 77,
-		Live:    int64(len(streams["shelf"])),
+	return Source{
 		NextRange: func(context.Context, int64) (lo, hi, count int64, err error) {
-			i := int(next.Add(1)) - 1
-			if i >= len(streams["products"]) {
+			i, products := int(next.Add(1))-1, streams["products"]
+			switch {
+			case i > len(products):
 				return 0, 0, 0, io.EOF
+			case i > 0:
+				lo = products[i-1][0].(int64) + 1
 			}
-			if i > 0 {
-				lo = streams["products"][i-1][0].(int64) + 1
+			if i == len(products) {
+				return lo, math.MaxInt64, 0, nil
 			}
-			return lo, streams["products"][i][0].(int64), 1, nil
+			return lo, products[i][0].(int64), 1, nil
 		},
 		Reader: func(context.Context) (Reader, error) {
 			read := func(_ context.Context, stream string, lo, hi int64) (Rows, error) {
@@ -122,15 +125,19 @@ func job(streams map[string][][]any, s *shelf) Job {
 			}
 			return Reader{Rows: read, Close: func() {}}, nil
 		},
-		Writer:   func(context.Context) (Writer, error) { return &shelfWriter{s: s}, nil },
 		Progress: func(int64) {},
 	}
 }
 
+// into puts blobs on s.
+func into(s *shelf) Target {
+	return Target{Version: 77, Writer: func(context.Context) (Writer, error) { return &shelfWriter{s: s}, nil }}
+}
+
 func TestBuild(t *testing.T) {
 	first := &shelf{put: map[int64]string{}}
-	summary, err := Build(t.Context(), job(testStreams(), first))
-	if err != nil || summary != (Summary{Built: 3, Changed: 3}) {
+	summary, removed, err := Build(t.Context(), source(testStreams()), into(first))
+	if err != nil || summary != (Summary{Built: 3, New: 3}) || len(removed) > 0 {
 		t.Fatalf("%+v, %v", summary, err)
 	}
 	var want blob.Blobs
@@ -155,20 +162,26 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// TestVersions: what is as it was keeps its version, also beside products
-// that came, went or changed.
-func TestVersions(t *testing.T) {
-	before := &shelf{put: map[int64]string{}}
-	if _, err := Build(t.Context(), job(testStreams(), before)); err != nil {
+// built is what a build of the test's streams puts, and the products' hashes.
+func built(t *testing.T) (*shelf, func(id int64) int64) {
+	t.Helper()
+	s := &shelf{put: map[int64]string{}}
+	if _, _, err := Build(t.Context(), source(testStreams()), into(s)); err != nil {
 		t.Fatal(err)
 	}
-	hash := func(id int64) int64 {
+	return s, func(id int64) int64 {
 		var version, hash int64
-		if _, err := fmt.Sscan(before.put[id], &version, &hash); err != nil {
+		if _, err := fmt.Sscan(s.put[id], &version, &hash); err != nil {
 			t.Fatal(err)
 		}
 		return hash
 	}
+}
+
+// TestDifferences: what is as it was is left out, or keeps its version, also
+// beside products that came, went or changed.
+func TestDifferences(t *testing.T) {
+	_, hash := built(t)
 	streams := testStreams()
 	streams["shelf"] = [][]any{
 		{int64(1), int64(40), hash(1)},     // unchanged
@@ -176,41 +189,117 @@ func TestVersions(t *testing.T) {
 		{int64(9), int64(42), hash(9) + 1}, // changed
 		{int64(12), int64(43), int64(1)},   // gone, and beyond the last
 	}
-	after := &shelf{put: map[int64]string{}}
-	summary, err := Build(t.Context(), job(streams, after))
-	if err != nil || summary != (Summary{Built: 3, Unchanged: 1, Changed: 2, Removed: 2}) {
-		t.Errorf("%+v, %v", summary, err)
-	}
-	for id, version := range map[int64]string{1: "40 ", 5: "77 ", 9: "77 "} {
-		if !strings.HasPrefix(after.put[id], version) {
-			t.Errorf("product %d: %.20s, want version %s", id, after.put[id], version)
+	for _, all := range []bool{false, true} {
+		after := &shelf{put: map[int64]string{}}
+		target := into(after)
+		target.All = all
+		summary, removed, err := Build(t.Context(), source(streams), target)
+		if err != nil || summary != (Summary{Built: 3, Unchanged: 1, Changed: 1, New: 1, Removed: 2}) {
+			t.Errorf("%+v, %v", summary, err)
+		}
+		if slices.Sort(removed); !slices.Equal(removed, []int64{3, 12}) {
+			t.Errorf("removed: %v", removed)
+		}
+		want := map[int64]string{5: "77 ", 9: "77 "}
+		if all {
+			want[1] = "40 "
+		}
+		for id, version := range want {
+			if !strings.HasPrefix(after.put[id], version) {
+				t.Errorf("product %d: %.20s, want version %s", id, after.put[id], version)
+			}
+		}
+		if len(after.order) != len(want) {
+			t.Errorf("put: %v", after.order)
 		}
 	}
-	slices.Sort(after.order)
-	if !slices.Equal(after.order, []int64{1, 5, 9}) {
-		t.Errorf("written: %v", after.order)
+}
+
+func TestFew(t *testing.T) {
+	for s, want := range map[Summary]bool{
+		{Built: 100, Unchanged: 95, Changed: 2, New: 2, Removed: 1}: true,
+		{Built: 100, Unchanged: 95, Changed: 3, New: 2, Removed: 1}: false,
+		{Built: 100, Unchanged: 100}:                                true,
+		{Built: 3, New: 3}:                                          false,
+	} {
+		if s.Few() != want {
+			t.Errorf("%+v: %v", s, s.Few())
+		}
+	}
+}
+
+func TestVerify(t *testing.T) {
+	s, hash := built(t)
+	stored := func(id int64, change func(row []any)) []any {
+		var version, h int64
+		parts := strings.SplitN(s.put[id], " ", 3)
+		_, _ = fmt.Sscan(parts[0]+" "+parts[1], &version, &h)
+		// No text of these products has a blank, so the blobs are apart by one.
+		blobs := strings.Split(parts[2], " ")
+		row := []any{id, version, hash(id), int64(blob.Pulsar), "\x01" + blobs[0], "\x01" + blobs[1], "\x01" + blobs[2]}
+		if change != nil {
+			change(row)
+		}
+		return row
+	}
+	verify := func(rows ...[]any) (compared, differ int64, found []string) {
+		streams := testStreams()
+		streams["blobs"] = rows
+		var err error
+		compared, differ, err = Verify(t.Context(), source(streams), func(d Difference) { found = append(found, d.String()) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(found)
+		return compared, differ, found
+	}
+	if compared, differ, found := verify(stored(1, nil), stored(5, nil), stored(9, nil)); compared != 3 || differ != 0 {
+		t.Errorf("all right: %d compared, %d differ: %q", compared, differ, found)
+	}
+	compared, differ, found := verify(
+		stored(1, func(row []any) { row[5] = strings.Replace(row[5].(string), "Blue", "Blow", 1); row[6] = "\x01[9, 6]" }),
+		[]any{int64(3), int64(1), int64(1), int64(0), "", "", ""},
+		stored(9, func(row []any) { row[2] = int64(7); row[3] = int64(blob.Atelier) }),
+	)
+	if compared != 3 || differ != 4 || len(found) != 6 {
+		t.Fatalf("%d compared, %d differ: %q", compared, differ, found)
+	}
+	for i, want := range []string{
+		`product 1, related: at byte 3: stored "[9, 6]", its rows give "[9,5]"`,
+		`product 1, styles: at byte `,
+		`product 3, shelf: it is on the shelf, and has no rows`,
+		`product 5, shelf: it has rows, and is not on the shelf`,
+		`product 9, shelf: it is stored in the contract atelier, the catalogue's is pulsar`,
+		`product 9, shelf: the stored hash is 7, its rows give `,
+	} {
+		if !strings.HasPrefix(found[i], want) {
+			t.Errorf("got  %s\nwant %s", found[i], want)
+		}
+	}
+	if !strings.Contains(found[1], `Blow`) || !strings.Contains(found[1], `Blue`) {
+		t.Errorf("both sides are not shown: %s", found[1])
 	}
 }
 
 func TestBuildFails(t *testing.T) {
 	boom := errors.New("boom")
 	for name, c := range map[string]struct {
-		spoil func(map[string][][]any, *Job, *shelf)
+		spoil func(map[string][][]any, *Source, *shelf)
 		want  string
 	}{
-		"a photo without a style": {func(s map[string][][]any, _ *Job, _ *shelf) {
+		"a photo without a style": {func(s map[string][][]any, _ *Source, _ *shelf) {
 			s["photos"] = append(s["photos"], []any{int64(99), "u", "t"})
 		}, "a row of photos belongs to 99"},
-		"a feature without a product": {func(s map[string][][]any, _ *Job, _ *shelf) {
+		"a feature without a product": {func(s map[string][][]any, _ *Source, _ *shelf) {
 			s["features"] = slices.Insert(s["features"], 2, []any{int64(4), "f", "v"})
 		}, "a row of features belongs to 4"},
-		"a writer fails": {func(_ map[string][][]any, _ *Job, s *shelf) { s.fail = boom }, "boom"},
-		"a reader fails": {func(_ map[string][][]any, j *Job, _ *shelf) {
+		"a writer fails": {func(_ map[string][][]any, _ *Source, s *shelf) { s.fail = boom }, "boom"},
+		"a reader fails": {func(_ map[string][][]any, j *Source, _ *shelf) {
 			j.Reader = func(context.Context) (Reader, error) {
 				return Reader{Rows: func(context.Context, string, int64, int64) (Rows, error) { return nil, boom }, Close: func() {}}, nil
 			}
 		}, "boom"},
-		"a range that has fewer products than it should": {func(s map[string][][]any, j *Job, _ *shelf) {
+		"a range that has fewer products than it should": {func(s map[string][][]any, j *Source, _ *shelf) {
 			next := j.NextRange
 			j.NextRange = func(ctx context.Context, n int64) (lo, hi, count int64, err error) {
 				lo, hi, count, err = next(ctx, n)
@@ -221,9 +310,9 @@ func TestBuildFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := &shelf{put: map[int64]string{}}
 			streams := testStreams()
-			j := job(streams, s)
+			j := source(streams)
 			c.spoil(streams, &j, s)
-			_, err := Build(t.Context(), j)
+			_, _, err := Build(t.Context(), j, into(s))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("Build: %v, want %q", err, c.want)
 			}

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/hotshelf/hotshelf/blob"
 	"github.com/hotshelf/hotshelf/cmd/internal/cli"
@@ -12,7 +14,33 @@ import (
 type flags struct {
 	cli.Database
 	Contract contract `help:"Shape the responses for the storefronts of this family: pulsar or atelier. Empty keeps the catalogue's, pulsar at first." placeholder:"NAME"`
-	Quiet    bool     `help:"No progress and no summary."`
+	Products []int64  `help:"Rebuild just these live products, such as 1,2,3; a load that waits goes on waiting." placeholder:"ID,..."`
+	Full     bool     `help:"Make a new shelf with every product, however little differs."`
+	Verify   bool     `help:"Build everything and compare it with what is live, without writing; print each difference."`
+
+	cli.Guard
+	Accept        bool `help:"Publish an import although it goes beyond --max-gone or --max-moved."`
+	DiscardWrites bool `help:"Publish an import although it takes back what was written through the API since the last one."`
+
+	Report string `help:"Where to write what was done, as JSON." placeholder:"FILE"`
+	Quiet  bool   `help:"No progress and no summary."`
+}
+
+// Validate is called by kong: what does not go together is a wrong command line.
+func (f flags) Validate() error {
+	publishes := f.Contract != "" || f.Full || f.Accept || f.DiscardWrites
+	switch {
+	case f.Verify && (publishes || len(f.Products) > 0):
+		return errors.New("--verify changes nothing: it goes with --report and --quiet only")
+	case len(f.Products) > 0 && publishes:
+		return errors.New("--products rebuilds products that are live, in the catalogue's contract: it goes with --report and --quiet only")
+	}
+	for _, id := range f.Products {
+		if id < 1 {
+			return fmt.Errorf("--products: %d is no product id: expected whole numbers from 1 on", id)
+		}
+	}
+	return nil
 }
 
 // contract is a contract's name, or empty.
@@ -38,5 +66,12 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 		return err
 	}
 	defer closeDB()
-	return cli.Warm(ctx, db, cli.WarmJob{Contract: string(f.Contract), Quiet: f.Quiet}, io)
+	if f.Verify {
+		return cli.Verify(ctx, db, cli.VerifyJob{Report: f.Report, Quiet: f.Quiet}, io)
+	}
+	return cli.Warm(ctx, db, cli.WarmJob{
+		Contract: string(f.Contract), Full: f.Full, Products: f.Products,
+		Guard: f.Guard, Accept: f.Accept, DiscardWrites: f.DiscardWrites,
+		Report: f.Report, Quiet: f.Quiet,
+	}, io)
 }

@@ -2,46 +2,199 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
+	"time"
 
 	"github.com/hotshelf/hotshelf/blob"
 	"github.com/hotshelf/hotshelf/store"
 	"github.com/hotshelf/hotshelf/warm"
 )
 
-var errNothingLoaded = errors.New("there is nothing to warm: run load first")
-
 // WarmJob says how to build the shelf.
 type WarmJob struct {
 	Contract string // "" keeps the catalogue's
-	Quiet    bool
+	Full     bool   // a new shelf with every product, however little differs
+	// Products are rebuilt in place, and nothing else is done. Empty: all.
+	Products []int64
+
+	// What an import may do without being asked about: see Guard.
+	Guard         Guard
+	Accept        bool // let the import do more than Guard allows
+	DiscardWrites bool // let the import take writes back
+
+	Report string // path of the JSON report; "" for none
+	Quiet  bool
+}
+
+// WarmReport is what a warm says it did, as JSON.
+type WarmReport struct {
+	Generation int64  `json:"generation"`
+	Contract   string `json:"contract"`
+	// Published is "a new shelf", "differences" or "nothing".
+	Published string        `json:"published"`
+	Found     warm.Summary  `json:"found"`
+	Rebuilt   store.Rebuilt `json:"rebuilt"` // under the write lock: asked for, or written meanwhile
+	Impact    *store.Impact `json:"impact,omitempty"`
+	Seconds   float64       `json:"seconds"`
 }
 
 // Warm builds the blobs of the load that waits, else of the live rows, and
-// publishes rows and blobs together.
+// publishes what differs, together with the rows of the load.
 func Warm(ctx context.Context, db *store.DB, job WarmJob, io IO) error {
+	if err := writable(job.Report); err != nil {
+		return err
+	}
 	// A database that was never loaded is left as it is.
 	if _, err := db.State(ctx); errors.Is(err, blob.ErrNotReady) {
 		return errNothingLoaded
 	}
-	w, err := db.BeginWarm(ctx)
+	begin := db.BeginWarm
+	if len(job.Products) > 0 {
+		begin = db.BeginRebuild
+	}
+	w, err := begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	contract := w.State.Contract
-	if job.Contract != "" {
-		if contract, err = blob.ParseContract(job.Contract); err != nil {
-			return err
+	r := &warmRun{job: job, warm: w, io: io, began: time.Now()}
+	if r.contract, err = contractOf(job.Contract, w.State); err != nil {
+		return err
+	}
+	if len(job.Products) > 0 {
+		err = r.publish(ctx, store.Publication{Rebuild: job.Products})
+	} else {
+		err = r.all(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return r.tell()
+}
+
+var errNothingLoaded = errors.New("there is nothing to warm: run load first")
+
+func contractOf(name string, s store.State) (blob.Contract, error) {
+	if name == "" {
+		return s.Contract, nil
+	}
+	return blob.ParseContract(name)
+}
+
+// warmRun is one warm under way.
+type warmRun struct {
+	job      WarmJob
+	warm     *store.Warm
+	contract blob.Contract
+	io       IO
+	began    time.Time
+	report   WarmReport
+}
+
+// all builds every product.
+func (r *warmRun) all(ctx context.Context) error {
+	if err := r.guard(ctx); err != nil {
+		return err
+	}
+	progress := NewProgress(r.io.Stderr, r.job.Quiet)
+	source := warmSource(r.warm, r.contract, progress.Bar("warm", r.warm.Products, "products"))
+	found, removed, err := warm.Build(ctx, source, warm.Target{
+		Version: r.warm.Version,
+		All:     r.job.Full,
+		Writer:  func(ctx context.Context) (warm.Writer, error) { return r.warm.Writer(ctx) },
+	})
+	progress.Close()
+	if err != nil {
+		return err
+	}
+	r.report.Found = found
+	p := store.Publication{
+		// What is in the blobs is in one contract; a first shelf has nothing to
+		// differ from.
+		Whole:         r.job.Full || r.contract != r.warm.State.Contract || r.warm.State.Generation == 0 || !found.Few(),
+		Put:           found.New + found.Changed,
+		Unchanged:     found.Unchanged,
+		Removed:       removed,
+		DiscardWrites: r.job.DiscardWrites,
+	}
+	if r.job.Full {
+		p.Put, p.Unchanged = found.Built, 0
+	}
+	return r.publish(ctx, p)
+}
+
+func (r *warmRun) publish(ctx context.Context, p store.Publication) error {
+	p.Contract = r.contract
+	done, err := r.warm.Publish(ctx, p)
+	if errors.Is(err, store.ErrWritten) {
+		return fmt.Errorf("%w; --discard-writes says that this is meant", err)
+	}
+	if err != nil {
+		return err
+	}
+	r.report.Generation, r.report.Contract, r.report.Rebuilt = done.Generation, r.contract.String(), done.Rebuilt
+	found, rebuilt := r.report.Found, done.Rebuilt
+	switch {
+	case p.Whole:
+		r.report.Published = "a new shelf"
+	case found.Built-found.Unchanged+found.Removed+rebuilt.Built-rebuilt.Unchanged+rebuilt.Removed > 0:
+		r.report.Published = "differences"
+	default:
+		r.report.Published = "nothing"
+	}
+	return nil
+}
+
+// tell says what was done.
+func (r *warmRun) tell() error {
+	r.report.Seconds = time.Since(r.began).Seconds()
+	if !r.job.Quiet {
+		fmt.Fprintln(r.io.Stdout, r.report.String())
+	}
+	if r.job.Report == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(r.report, "", "  ")
+	if err == nil {
+		err = os.WriteFile(r.job.Report, append(text, '\n'), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// String is the summary for people.
+func (r *WarmReport) String() string {
+	var b strings.Builder
+	switch r.Published {
+	case "a new shelf":
+		fmt.Fprintf(&b, "generation %d is live (%s)", r.Generation, r.Contract)
+	case "differences":
+		fmt.Fprintf(&b, "the differences are live (%s)", r.Contract)
+	default:
+		fmt.Fprintf(&b, "nothing differs from what is live (%s)", r.Contract)
+	}
+	if f := r.Found; f != (warm.Summary{}) {
+		fmt.Fprintf(&b, ": %d products built, %d unchanged, %d changed, %d new, %d removed", f.Built, f.Unchanged, f.Changed, f.New, f.Removed)
+	}
+	if n := r.Rebuilt; n != (store.Rebuilt{}) {
+		fmt.Fprintf(&b, "; %d rebuilt at the end, %d unchanged, %d changed or new, %d removed", n.Built, n.Unchanged, n.Changed, n.Removed)
+		if n.Unknown > 0 {
+			fmt.Fprintf(&b, ", %d unknown", n.Unknown)
 		}
 	}
-	progress := NewProgress(io.Stderr, job.Quiet)
-	bar := progress.Bar("warm", w.Products, "products")
-	summary, err := warm.Build(ctx, warm.Job{
+	return b.String()
+}
+
+// warmSource makes a store's warm a source of products.
+func warmSource(w *store.Warm, contract blob.Contract, bar *Bar) warm.Source {
+	return warm.Source{
 		Contract:  contract,
-		Version:   w.Version,
-		Live:      w.Live,
 		NextRange: w.NextRange,
 		Reader: func(ctx context.Context) (warm.Reader, error) {
 			r, err := w.Reader(ctx)
@@ -53,20 +206,6 @@ func Warm(ctx context.Context, db *store.DB, job WarmJob, io IO) error {
 			}
 			return warm.Reader{Rows: rows, Close: r.Close}, nil
 		},
-		Writer:   func(ctx context.Context) (warm.Writer, error) { return w.Writer(ctx) },
 		Progress: bar.Set,
-	})
-	progress.Close()
-	if err != nil {
-		return err
 	}
-	generation, err := w.Publish(ctx, contract, summary.Built)
-	if err != nil {
-		return err
-	}
-	if !job.Quiet {
-		fmt.Fprintf(io.Stdout, "generation %d is live (%s): %d products built, %d unchanged, %d changed or new, %d removed\n",
-			generation, contract, summary.Built, summary.Unchanged, summary.Changed, summary.Removed)
-	}
-	return nil
 }

@@ -50,7 +50,7 @@ func killed(t *testing.T, rounds, products int) {
 
 		// A warm may be through before the signal comes.
 		r = read(t, s.url, live, next)
-		warm := []string{"warm", flag, "--quiet"}
+		warm := []string{"warm", flag, "--quiet", "--accept"}
 		for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL} {
 			k.end(signal, warm...)
 		}
@@ -210,6 +210,6 @@ func TestDatabaseKilled(t *testing.T) {
 	s := serve(t, dir)
 	showsAll(t, s, catalogueIn(t, filepath.Join(dir, "old"), "pulsar"))
 	must(t, dir, "load", "new", "--quiet")
-	must(t, dir, "warm", "--quiet")
+	must(t, dir, "warm", "--quiet", "--accept")
 	showsAll(t, s, catalogueIn(t, filepath.Join(dir, "new"), "pulsar")[:200])
 }

@@ -158,7 +158,7 @@ func TestChangeUnderReaders(t *testing.T) {
 	s := serve(t, dir)
 	r := read(t, s.url, before, after, atelier)
 	must(t, dir, "load", "new", "--quiet")
-	must(t, dir, "warm", "--quiet")
+	must(t, dir, "warm", "--quiet", "--accept")
 	must(t, dir, "warm", "--quiet", "--contract", "atelier")
 	showsAll(t, s, atelier)
 	r.stop()

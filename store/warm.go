@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -23,31 +24,18 @@ create table shelf_next.blobs (like shelf.blobs including all excluding indexes)
 
 	copyShelfNext = `copy shelf_next.blobs (product_id, version, hash, contract, detail, styles, related) from stdin (format binary)`
 
-	beginSnapshot  = `begin isolation level repeatable read read only`
-	exportSnapshot = `select pg_export_snapshot()`
-	countProducts  = `select (select count(*) from %s.products), (select count(*) from shelf.blobs)`
-	nextVersion    = `select nextval('hotshelf.version')`
+	beginSnapshot = `begin isolation level repeatable read read only`
+	// The first statement of the snapshot: what the feed tells after its head
+	// is what the snapshot doesn't see.
+	selectBegin = `
+select pg_export_snapshot(), (select count(*) from %s.products),
+       (select coalesce(max(version), 0) from hotshelf.feed)`
+	nextVersion = `select nextval('hotshelf.version')`
 
 	// The end of the next range of products, and how many there are in it.
 	selectRange = `
 select coalesce(max(id), 0), count(*)
 from (select id from %s.products where id > $1 order by id limit $2) chunk`
-
-	moveSequences = `
-select setval('hotshelf.product_id', greatest((select max(id) from catalog.products), (select last_value from hotshelf.product_id))),
-       setval('hotshelf.feature_id', greatest((select max(id) from catalog.features), (select last_value from hotshelf.feature_id))),
-       setval('hotshelf.style_id',   greatest((select max(id) from catalog.styles),   (select last_value from hotshelf.style_id))),
-       setval('hotshelf.related_id', greatest((select max(id) from catalog.related),  (select last_value from hotshelf.related_id))),
-       setval('hotshelf.photo_id',   greatest((select max(id) from catalog.photos),   (select last_value from hotshelf.photo_id))),
-       setval('hotshelf.sku_id',     greatest((select max(id) from catalog.skus),     (select last_value from hotshelf.sku_id)))`
-
-	updatePublished = `
-update hotshelf.catalogue
-set generation = $1, contract = $2, builder_version = $3, published_at = now(),
-    source = coalesce(next_source, source), next_source = null, next_loaded_at = null`
-
-	selectOldSchemas = `
-select nspname from pg_namespace where nspname ~ '^(catalog|shelf)_old_[0-9]+$' order by nspname`
 )
 
 // streams are the ordered streams that warm merges, for the products from lo
@@ -78,94 +66,158 @@ where s.product_id between %[2]d and %[3]d order by s.product_id, s.id, k.id`,
 	"shelf": `
 select product_id, version, hash
 from shelf.blobs where product_id between %[2]d and %[3]d order by product_id`,
+	// The same with the blobs, to compare them.
+	"blobs": `
+select product_id, version, hash, contract::bigint, detail, styles, related
+from shelf.blobs where product_id between %[2]d and %[3]d order by product_id`,
 }
 
-// Warm is a new shelf being built beside the live one. It holds the
-// maintenance lock, and all its reads see the database at one moment. Nothing
-// live changes before Publish.
+// Warm is a new state of the shelf being built beside the live one, or the live
+// one being checked. It holds the maintenance lock, and its streams show the
+// database at one moment. Nothing live changes before Publish.
 type Warm struct {
 	db        *DB
 	lock      *pgx.Conn
+	shelf     bool // shelf_next was made
 	published bool
 
 	State    State  // the catalogue when the warm began
-	Products int64  // how many products it reads
-	Live     int64  // how many products are live when it begins
+	Products int64  // how many products the streams have
 	Version  int64  // for the blobs that differ from the live ones
 	rows     string // the schema the rows are read from
+	since    int64  // version of the newest change that is taken in
 
 	mu       sync.Mutex // guards the rest
 	snapshot *pgx.Conn  // holds the transaction that the others share
 	id       string     // the snapshot's name
 	last     int64      // end of the last range that was given out
+	ended    bool       // all ranges were given out
 }
 
 // BeginWarm prepares a warm: from the load that waits, else from the live rows.
 func (db *DB) BeginWarm(ctx context.Context) (*Warm, error) {
+	return db.beginWarm(ctx, func(w *Warm) error {
+		if err := ensureSchema(ctx, w.lock); err != nil {
+			return err
+		}
+		if err := w.readState(ctx); err != nil {
+			return err
+		}
+		if w.State.LoadWaits {
+			w.rows = "catalog_next"
+		}
+		return w.makeShelf(ctx)
+	})
+}
+
+// BeginRebuild prepares a warm of some products from the live rows, whether or
+// not a load waits. Publish is told which.
+func (db *DB) BeginRebuild(ctx context.Context) (*Warm, error) {
+	return db.beginWarm(ctx, func(w *Warm) error {
+		if err := w.readLive(ctx); err != nil {
+			return err
+		}
+		return w.makeShelf(ctx)
+	})
+}
+
+// BeginVerify prepares to read the live rows and blobs. Nothing is written.
+func (db *DB) BeginVerify(ctx context.Context) (*Warm, error) {
+	return db.beginWarm(ctx, func(w *Warm) error { return w.readLive(ctx) })
+}
+
+func (db *DB) beginWarm(ctx context.Context, prepare func(w *Warm) error) (*Warm, error) {
 	lock, err := db.lockMaintenance(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := &Warm{db: db, lock: lock}
-	if err := w.prepare(ctx); err != nil {
+	w := &Warm{db: db, lock: lock, rows: "catalog"}
+	if err = prepare(w); err == nil {
+		err = w.takeSnapshot(ctx)
+	}
+	if err != nil {
 		w.Close()
 		return nil, err
 	}
 	return w, nil
 }
 
-func (w *Warm) prepare(ctx context.Context) error {
-	if err := ensureSchema(ctx, w.lock); err != nil {
-		return err
-	}
-	var err error
+func (w *Warm) readState(ctx context.Context) (err error) {
 	if w.State, err = readState(ctx, w.lock); err != nil {
 		return err
 	}
-	switch {
-	case w.State.LoadWaits:
-		w.rows = "catalog_next"
-	case w.State.Generation > 0:
-		w.rows = "catalog"
-	default:
-		return errors.New("there is nothing to warm: run load first")
+	if w.State.Generation == 0 && !w.State.LoadWaits {
+		return errNothingLoaded
 	}
+	return nil
+}
+
+// readLive is readState for work on what is live.
+func (w *Warm) readLive(ctx context.Context) error {
+	err := w.readState(ctx)
+	switch {
+	case errors.Is(err, blob.ErrNotReady):
+		return errNothingLoaded
+	case err != nil:
+		return err
+	case w.State.OldSchema:
+		return errors.New("the database was set up by an older hotshelf: run warm, which brings it up to date")
+	case w.State.Generation == 0:
+		return errors.New("nothing is live yet: a load waits, run warm to publish it")
+	}
+	return nil
+}
+
+var errNothingLoaded = errors.New("there is nothing to warm: run load first")
+
+// makeShelf drops what earlier warms left, and makes the new shelf.
+func (w *Warm) makeShelf(ctx context.Context) error {
 	if err := w.dropOld(ctx); err != nil {
 		return err
 	}
+	w.shelf = true
 	if _, err := w.lock.PgConn().Exec(ctx, createShelfNext).ReadAll(); err != nil {
 		return fmt.Errorf("make the new shelf: %w", classify(err))
 	}
-	if err := w.lock.QueryRow(ctx, nextVersion).Scan(&w.Version); err != nil {
-		return fmt.Errorf("draw a version: %w", classify(err))
-	}
+	return nil
+}
+
+func (w *Warm) takeSnapshot(ctx context.Context) (err error) {
 	if w.snapshot, err = w.db.worker(ctx); err != nil {
 		return err
 	}
 	if _, err := w.snapshot.Exec(ctx, beginSnapshot); err != nil {
 		return fmt.Errorf("begin a snapshot: %w", classify(err))
 	}
-	if err := w.snapshot.QueryRow(ctx, exportSnapshot).Scan(&w.id); err != nil {
-		return fmt.Errorf("export the snapshot: %w", classify(err))
+	if err := w.snapshot.QueryRow(ctx, fmt.Sprintf(selectBegin, w.rows)).Scan(&w.id, &w.Products, &w.since); err != nil {
+		return fmt.Errorf("take a snapshot: %w", classify(err))
 	}
-	if err := w.snapshot.QueryRow(ctx, fmt.Sprintf(countProducts, w.rows)).Scan(&w.Products, &w.Live); err != nil {
-		return fmt.Errorf("count the products: %w", classify(err))
+	if !w.shelf {
+		return nil
+	}
+	// Drawn after the snapshot, so that it is newer than every version in it.
+	if err := w.lock.QueryRow(ctx, nextVersion).Scan(&w.Version); err != nil {
+		return fmt.Errorf("draw a version: %w", classify(err))
 	}
 	return nil
 }
 
 // NextRange gives out the next n products as a range of ids, lo to hi, and how
-// many there are in it; io.EOF when there are no more. Callers may run side by
-// side.
+// many there are in it; io.EOF when there are no more. The ranges cover all ids:
+// the last has the products of the shelf that come after the last rows. Callers
+// may run side by side.
 func (w *Warm) NextRange(ctx context.Context, n int64) (lo, hi, count int64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.ended {
+		return 0, 0, 0, io.EOF
+	}
 	lo = w.last + 1
 	if err := w.snapshot.QueryRow(ctx, fmt.Sprintf(selectRange, w.rows), w.last, n).Scan(&hi, &count); err != nil {
 		return 0, 0, 0, fmt.Errorf("read the next range of products: %w", classify(err))
 	}
-	if count == 0 {
-		return 0, 0, 0, io.EOF
+	if w.ended = count < n; w.ended {
+		hi = math.MaxInt64
 	}
 	w.last = hi
 	return lo, hi, count, nil
@@ -257,74 +309,6 @@ func (w *ShelfWriter) Abort() {
 	closeConn(w.conn)
 }
 
-// Publish adds the key and the statistics of the new shelf, checks that it
-// holds as many products as count says, and makes it live together with the
-// rows it was built from. It returns the new generation.
-func (w *Warm) Publish(ctx context.Context, contract blob.Contract, count int64) (int64, error) {
-	if _, err := w.lock.Exec(ctx, `set search_path = shelf`); err != nil {
-		return 0, fmt.Errorf("read the definition of the shelf: %w", classify(err))
-	}
-	d, err := liveDefinition(ctx, w.lock, "blobs")
-	if err != nil {
-		return 0, fmt.Errorf("read the definition of the shelf: %w", classify(err))
-	}
-	if err := w.db.inNext(ctx, "shelf_next", []definition{d}, func(d definition) []string { return append(d.primary, "analyze "+d.table) }); err != nil {
-		return 0, err
-	}
-	var built int64
-	if err := w.lock.QueryRow(ctx, `select count(*) from shelf_next.blobs`).Scan(&built); err != nil {
-		return 0, fmt.Errorf("count the new shelf: %w", classify(err))
-	}
-	if built != count || built != w.Products {
-		return 0, fmt.Errorf("the new shelf holds %d products, %d were built, and there are %d", built, count, w.Products)
-	}
-	// All is read: the snapshot would hold up the end of the old tables.
-	closeConn(w.snapshot)
-	generation := w.State.Generation + 1
-	if err := w.swap(ctx, generation, contract); err != nil {
-		return 0, fmt.Errorf("publish the new shelf: %w", classify(err))
-	}
-	w.published = true
-	// What is live is complete now; a reader that still holds the old tables
-	// only delays their end until the next warm.
-	_ = w.dropOld(ctx)
-	return generation, nil
-}
-
-// swap is the publish itself: one short transaction under the write lock.
-func (w *Warm) swap(ctx context.Context, generation int64, contract blob.Contract) error {
-	return pgx.BeginFunc(ctx, w.lock, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, takeWriteLock, int64(writeLock)); err != nil {
-			return err
-		}
-		var renames []string
-		if w.State.LoadWaits {
-			renames = append(renames,
-				fmt.Sprintf(`alter schema catalog rename to catalog_old_%d`, generation),
-				`alter schema catalog_next rename to catalog`)
-		}
-		renames = append(renames,
-			fmt.Sprintf(`alter schema shelf rename to shelf_old_%d`, generation),
-			`alter schema shelf_next rename to shelf`)
-		for _, sql := range renames {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return err
-			}
-		}
-		if _, err := tx.Exec(ctx, moveSequences); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, updatePublished, generation, contract.String(), blob.BuilderVersion); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, insertPublish, generation); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, notify)
-		return err
-	})
-}
-
 // dropOld drops what earlier publishes replaced. A reader that began before
 // may hold it for as long as it likes: waiting behind it is pointless, so the
 // schema then stays for the next time.
@@ -353,7 +337,7 @@ func (w *Warm) Close() {
 	if w.snapshot != nil && !w.snapshot.IsClosed() {
 		closeConn(w.snapshot)
 	}
-	if !w.published && !w.lock.IsClosed() {
+	if w.shelf && !w.published && !w.lock.IsClosed() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		_, _ = w.lock.Exec(ctx, dropShelfNext)

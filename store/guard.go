@@ -1,0 +1,126 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hotshelf/hotshelf/blob"
+)
+
+const (
+	countWritten = `
+select count(*), array(
+    select product_id || case when deleted then ' (deleted)' else '' end
+    from hotshelf.written order by product_id limit 10)
+from hotshelf.written`
+
+	// What an import would do to the products and prices that are live. Moved
+	// are prices that change by more than half of what they are.
+	compareProducts = `
+select count(n.id), count(o.id), count(*) filter (where o.id is null), count(*) filter (where n.id is null),
+       count(*) filter (where n.default_price > o.default_price), count(*) filter (where n.default_price < o.default_price),
+       count(*) filter (where abs(n.default_price - o.default_price) * 2 > o.default_price)
+from catalog.products o full join catalog_next.products n using (id)`
+	compareStyles = `
+select count(*), count(*) filter (where n.original_price > o.original_price), count(*) filter (where n.original_price < o.original_price),
+       count(*) filter (where abs(n.original_price - o.original_price) * 2 > o.original_price)
+from catalog.styles o join catalog_next.styles n using (id)`
+	largestMoves = `
+select product_id, style_id, old, new from (
+    (select id as product_id, 0::bigint as style_id, (o.default_price * 100)::bigint as old, (n.default_price * 100)::bigint as new
+     from catalog.products o join catalog_next.products n using (id) where o.default_price <> n.default_price
+     order by greatest((o.default_price + 0.01) / (n.default_price + 0.01), (n.default_price + 0.01) / (o.default_price + 0.01)) desc, id limit 10)
+    union all
+    (select n.product_id, id, (o.original_price * 100)::bigint, (n.original_price * 100)::bigint
+     from catalog.styles o join catalog_next.styles n using (id) where o.original_price <> n.original_price
+     order by greatest((o.original_price + 0.01) / (n.original_price + 0.01), (n.original_price + 0.01) / (o.original_price + 0.01)) desc, id limit 10)
+) moves
+order by greatest((old + 1.0) / (new + 1), (new + 1.0) / (old + 1)) desc, product_id, style_id limit 10`
+)
+
+// ErrWritten is in the way of an import that would take writes back.
+var ErrWritten = errors.New("products were written through the API since the last import went live, and this import takes that back")
+
+// ReplacesImport says whether the load that waits replaces an import, rather
+// than nothing or a sample: then it is worth asking what would change.
+func (w *Warm) ReplacesImport() bool {
+	return w.rows == "catalog_next" && w.State.Generation > 0 && w.State.Source == "import"
+}
+
+// RefuseWritten returns an error that is ErrWritten, with some of the products,
+// where the load that waits replaces an import whose products have been
+// written since.
+func (w *Warm) RefuseWritten(ctx context.Context) error {
+	return w.refuseWritten(ctx, w.lock)
+}
+
+func (w *Warm) refuseWritten(ctx context.Context, q querier) error {
+	if !w.ReplacesImport() {
+		return nil
+	}
+	var n int64
+	var some []string
+	if err := q.QueryRow(ctx, countWritten).Scan(&n, &some); err != nil {
+		return fmt.Errorf("ask what was written since the last import: %w", classify(err))
+	}
+	if n == 0 {
+		return nil
+	}
+	list := strings.Join(some, ", ")
+	if n > int64(len(some)) {
+		list += ", …"
+	}
+	return fmt.Errorf("%w: %d of them: %s", ErrWritten, n, list)
+}
+
+// Impact is what an import would do to products and prices that are live. Moved
+// are prices that would change by more than half of what they are.
+type Impact struct {
+	Products int64  `json:"products"` // of the import
+	Live     int64  `json:"live"`     // products
+	New      int64  `json:"new"`      // products
+	Gone     int64  `json:"gone"`     // products
+	Prices   Moves  `json:"prices"`   // of products that stay
+	Styles   Moves  `json:"styles"`   // original prices of styles that stay
+	Largest  []Move `json:"largest"`  // the ten largest changes of a price
+}
+
+// Moves counts changes of prices.
+type Moves struct {
+	Compared int64 `json:"compared"`
+	Up       int64 `json:"up"`
+	Down     int64 `json:"down"`
+	Moved    int64 `json:"moved"`
+}
+
+// Move is the change of one price. Style is 0 for the price of the product.
+type Move struct {
+	Product int64      `json:"product"`
+	Style   int64      `json:"style,omitempty"`
+	Old     blob.Price `json:"old"` // hundredths
+	New     blob.Price `json:"new"` // hundredths
+}
+
+// Impact compares the load that waits with what is live.
+func (w *Warm) Impact(ctx context.Context) (i Impact, err error) {
+	err = w.lock.QueryRow(ctx, compareProducts).Scan(&i.Products, &i.Live, &i.New, &i.Gone, &i.Prices.Up, &i.Prices.Down, &i.Prices.Moved)
+	if err == nil {
+		i.Prices.Compared = i.Live - i.Gone
+		err = w.lock.QueryRow(ctx, compareStyles).Scan(&i.Styles.Compared, &i.Styles.Up, &i.Styles.Down, &i.Styles.Moved)
+	}
+	var rows pgx.Rows
+	if err == nil {
+		rows, err = w.lock.Query(ctx, largestMoves)
+	}
+	if err == nil {
+		i.Largest, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Move])
+	}
+	if err != nil {
+		return i, fmt.Errorf("compare the import with what is live: %w", classify(err))
+	}
+	return i, nil
+}

@@ -1,0 +1,207 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hotshelf/hotshelf/blob"
+)
+
+const (
+	// What a new shelf takes over from the live one: products that are there
+	// still, and were not put because their blobs are as they were.
+	copyUnchanged = `
+insert into shelf_next.blobs
+select b.* from shelf.blobs b
+where exists (select from %s.products p where p.id = b.product_id)
+  and not exists (select from shelf_next.blobs n where n.product_id = b.product_id)`
+
+	mergeDifferences = `
+insert into shelf.blobs (product_id, version, hash, contract, detail, styles, related)
+select product_id, version, hash, contract, detail, styles, related from shelf_next.blobs
+on conflict (product_id) do update
+set version = excluded.version, hash = excluded.hash, contract = excluded.contract,
+    detail = excluded.detail, styles = excluded.styles, related = excluded.related`
+	selectDifferences = `select product_id from shelf_next.blobs order by product_id`
+	removeBlobs       = `delete from shelf.blobs where product_id = any($1)`
+
+	moveSequences = `
+select setval('hotshelf.product_id', greatest((select max(id) from catalog.products), (select last_value from hotshelf.product_id))),
+       setval('hotshelf.feature_id', greatest((select max(id) from catalog.features), (select last_value from hotshelf.feature_id))),
+       setval('hotshelf.style_id',   greatest((select max(id) from catalog.styles),   (select last_value from hotshelf.style_id))),
+       setval('hotshelf.related_id', greatest((select max(id) from catalog.related),  (select last_value from hotshelf.related_id))),
+       setval('hotshelf.photo_id',   greatest((select max(id) from catalog.photos),   (select last_value from hotshelf.photo_id))),
+       setval('hotshelf.sku_id',     greatest((select max(id) from catalog.skus),     (select last_value from hotshelf.sku_id)))`
+
+	insertGeneration = `insert into hotshelf.feed (version, generation) values (nextval('hotshelf.version'), $1)`
+	insertDifference = `insert into hotshelf.feed (version, changed, removed) values (nextval('hotshelf.version'), $1, $2)`
+	deleteWritten    = `delete from hotshelf.written`
+
+	updatePublished = `
+update hotshelf.catalogue set generation = $1, contract = $2, builder_version = $3, published_at = now()`
+	updateSource = `
+update hotshelf.catalogue set source = next_source, next_source = null, next_loaded_at = null`
+
+	selectOldSchemas = `
+select nspname from pg_namespace where nspname ~ '^(catalog|shelf)_old_[0-9]+$' order by nspname`
+)
+
+// Publication says what is to become live.
+type Publication struct {
+	Contract blob.Contract
+	// Whole makes the new shelf the live one. Without it the differences are
+	// written into the live one.
+	Whole bool
+	// Put is how many products were put on the new shelf, Unchanged how many
+	// were not, because their blobs are as they were.
+	Put, Unchanged int64
+	// Removed lists the products that are live and have no rows any more.
+	Removed []int64
+	// Rebuild lists products to build anew besides.
+	Rebuild []int64
+	// DiscardWrites lets an import take back what was written through the API.
+	DiscardWrites bool
+}
+
+// Published says what has become live.
+type Published struct {
+	Generation int64 // of the catalogue; a new one after a new shelf
+	// Rebuilt, of Rebuild and of what was written while the warm ran.
+	Rebuilt Rebuilt
+}
+
+// Publish makes the new shelf, or its differences, live together with the rows
+// it was built from. Products that were written since the warm began are built
+// anew, in rounds and at last under the write lock, so that no write is lost.
+// On an error nothing has changed; ErrWritten says what stands in the way.
+func (w *Warm) Publish(ctx context.Context, p Publication) (done Published, err error) {
+	// All is read: the snapshot would hold up the end of the old tables.
+	closeConn(w.snapshot)
+	if err := w.completeShelf(ctx, p); err != nil {
+		return done, err
+	}
+	r := &replay{warm: w, contract: p.Contract, whole: p.Whole, removed: make(map[int64]bool)}
+	if !p.Whole {
+		for _, id := range p.Removed {
+			r.removed[id] = true
+		}
+	}
+	if err := r.catchUp(ctx); err != nil {
+		return done, err
+	}
+	done.Generation = w.State.Generation
+	if p.Whole {
+		done.Generation++
+	}
+	err = pgx.BeginFunc(ctx, w.lock, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, takeWriteLock, int64(writeLock)); err != nil {
+			return err
+		}
+		if !p.DiscardWrites {
+			if err := w.refuseWritten(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if err := r.finish(ctx, tx, p.Rebuild); err != nil {
+			return err
+		}
+		return w.switchOver(ctx, tx, p, r, done.Generation)
+	})
+	if errors.Is(err, ErrWritten) {
+		return done, err
+	}
+	if err != nil {
+		return done, fmt.Errorf("publish: %w", classify(err))
+	}
+	done.Rebuilt = r.done
+	w.published = true
+	// What is live is complete now; a reader that still holds the old tables
+	// only delays their end until the next warm.
+	_ = w.dropOld(ctx)
+	return done, nil
+}
+
+// completeShelf gives what was put its key, and what a whole shelf needs: the
+// products that were not put, and statistics.
+func (w *Warm) completeShelf(ctx context.Context, p Publication) error {
+	if p.Whole && p.Unchanged > 0 {
+		tag, err := w.lock.Exec(ctx, fmt.Sprintf(copyUnchanged, w.rows))
+		if err != nil {
+			return fmt.Errorf("take over the products that are as they were: %w", classify(err))
+		}
+		p.Put += tag.RowsAffected()
+	}
+	if _, err := w.lock.Exec(ctx, `set search_path = shelf`); err != nil {
+		return fmt.Errorf("read the definition of the shelf: %w", classify(err))
+	}
+	d, err := liveDefinition(ctx, w.lock, "blobs")
+	if err != nil {
+		return fmt.Errorf("read the definition of the shelf: %w", classify(err))
+	}
+	err = w.db.inNext(ctx, "shelf_next", []definition{d}, func(d definition) []string {
+		if p.Whole {
+			return append(d.primary, "analyze "+d.table)
+		}
+		return d.primary
+	})
+	if err != nil || !p.Whole {
+		return err
+	}
+	var held, head int64
+	if err := w.lock.QueryRow(ctx, countShelf).Scan(&held, &head); err != nil {
+		return fmt.Errorf("count the new shelf: %w", classify(err))
+	}
+	// What was written meanwhile comes with the replay.
+	if held != p.Put || held != w.Products && head == w.since {
+		return fmt.Errorf("the new shelf holds %d products, %d were put, and there are %d", held, p.Put, w.Products)
+	}
+	return nil
+}
+
+const countShelf = `
+select (select count(*) from shelf_next.blobs), (select coalesce(max(version), 0) from hotshelf.feed)`
+
+// switchOver is the publish itself, under the write lock.
+func (w *Warm) switchOver(ctx context.Context, tx pgx.Tx, p Publication, r *replay, generation int64) error {
+	var b pgx.Batch
+	if w.rows == "catalog_next" {
+		b.Queue(fmt.Sprintf(`alter schema catalog rename to catalog_old_%d`, w.Version))
+		b.Queue(`alter schema catalog_next rename to catalog`)
+		b.Queue(updateSource)
+		b.Queue(deleteWritten)
+		b.Queue(moveSequences)
+	}
+	told := true
+	if p.Whole {
+		b.Queue(fmt.Sprintf(`alter schema shelf rename to shelf_old_%d`, w.Version))
+		b.Queue(`alter schema shelf_next rename to shelf`)
+		b.Queue(insertGeneration, generation)
+	} else {
+		rows, err := tx.Query(ctx, selectDifferences)
+		if err != nil {
+			return err
+		}
+		changed, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil {
+			return err
+		}
+		// What the feed does not tell of, no cache forgets.
+		if told = len(changed)+len(r.removed) > 0; told {
+			removed := slices.Sorted(maps.Keys(r.removed))
+			b.Queue(mergeDifferences)
+			b.Queue(removeBlobs, append([]int64{}, removed...))
+			b.Queue(insertDifference, append([]int64{}, changed...), append([]int64{}, removed...))
+		}
+		b.Queue(dropShelfNext)
+	}
+	b.Queue(updatePublished, generation, p.Contract.String(), blob.BuilderVersion)
+	if told {
+		b.Queue(notify)
+	}
+	return tx.SendBatch(ctx, &b).Close()
+}

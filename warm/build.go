@@ -1,0 +1,126 @@
+package warm
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/hotshelf/hotshelf/blob"
+)
+
+// Writer takes the blobs of products that differ from what is live, or of all.
+type Writer interface {
+	Put(id, version, hash int64, contract blob.Contract, b *blob.Blobs) error
+	Close() (rows int64, err error)
+	Abort()
+}
+
+// Summary says what a warm found, in products. Built is the sum of the next
+// three.
+type Summary struct {
+	Built     int64 `json:"built"`
+	Unchanged int64 `json:"unchanged"`
+	Changed   int64 `json:"changed"` // their blobs differ
+	New       int64 `json:"new"`     // were not live
+	Removed   int64 `json:"removed"` // were live, and have no rows any more
+}
+
+// fewShare is the share of products up to which differences are written into
+// the live shelf, as a fraction 1/fewShare. They are written under the write
+// lock, about 20,000 a second; a new shelf holds writes up for milliseconds,
+// but takes the blobs of all products.
+const fewShare = 20
+
+// Few says whether so little differs that the differences alone are worth
+// writing.
+func (s Summary) Few() bool {
+	return (s.Changed+s.New+s.Removed)*fewShare <= s.Built
+}
+
+// Target is where Build puts the blobs.
+type Target struct {
+	Version int64 // for products that are new or differ
+	All     bool  // also put those that are as they were, with their version
+	Writer  func(ctx context.Context) (Writer, error)
+}
+
+// Build builds the blobs of all products and puts those that differ from what
+// is live. It returns what it found, and the products that are live and have no
+// rows.
+func Build(ctx context.Context, s Source, t Target) (Summary, []int64, error) {
+	b := &builder{source: &s, target: &t}
+	err := run(ctx, s, "shelf", b.open)
+	b.found.Removed = int64(len(b.removed))
+	return b.found, b.removed, err
+}
+
+// builder has what the lanes of a build share.
+type builder struct {
+	source *Source
+	target *Target
+
+	mu      sync.Mutex
+	found   Summary
+	removed []int64
+}
+
+func (b *builder) open(ctx context.Context) (sink, error) {
+	w, err := b.target.Writer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &differences{of: b, writer: w}, nil
+}
+
+// differences is the sink of one lane of a build.
+type differences struct {
+	of      *builder
+	writer  Writer
+	found   Summary
+	put     int64
+	removed []int64
+}
+
+func (d *differences) product(id int64, b *blob.Blobs, live Rows) error {
+	version, hash := d.of.target.Version, b.Hash()
+	d.found.Built++
+	switch {
+	case live == nil:
+		d.found.New++
+	case live.Int(2) != hash:
+		d.found.Changed++
+	default:
+		d.found.Unchanged++
+		if !d.of.target.All {
+			return nil
+		}
+		version = live.Int(1)
+	}
+	d.put++
+	return d.writer.Put(id, version, hash, d.of.source.Contract, b)
+}
+
+func (d *differences) gone(id int64) error {
+	d.removed = append(d.removed, id)
+	return nil
+}
+
+func (d *differences) end(failure error) error {
+	if failure != nil {
+		d.writer.Abort()
+		return nil
+	}
+	rows, err := d.writer.Close()
+	if err == nil && rows != d.put {
+		err = fmt.Errorf("put %d products, the new shelf took %d", d.put, rows)
+	}
+	b := d.of
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.found.Built += d.found.Built
+	b.found.Unchanged += d.found.Unchanged
+	b.found.Changed += d.found.Changed
+	b.found.New += d.found.New
+	b.removed = append(b.removed, d.removed...)
+	return err
+}
