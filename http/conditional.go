@@ -72,23 +72,30 @@ func quality(params []byte) int {
 // not be sent, or a cache could hand it to a client that can't read it.
 func heldTag(header, sent, identity []byte) []byte {
 	// The first is what a browser sends.
-	if bytes.Equal(header, sent) || string(trim(header)) == "*" || listsTag(header, sent) {
+	if bytes.Equal(header, sent) || string(trim(header)) == "*" || listsTag(header, sent, weakly) {
 		return sent
 	}
-	if listsTag(header, identity) {
+	if listsTag(header, identity, weakly) {
 		return identity
 	}
 	return nil
 }
 
-// listsTag says whether a list of entity tags names tag, strong or weak.
-func listsTag(header, tag []byte) bool {
+// How entity tags are compared: strongly, a weak one equals none.
+const (
+	weakly   = false
+	strongly = true
+)
+
+// listsTag says whether a list of entity tags names tag.
+func listsTag(header, tag []byte, strong bool) bool {
 	for {
 		header = bytes.TrimLeft(header, " \t,")
 		if len(header) == 0 {
 			return false
 		}
-		if len(header) > 1 && header[0] == 'W' && header[1] == '/' {
+		weak := len(header) > 1 && header[0] == 'W' && header[1] == '/'
+		if weak {
 			header = header[2:]
 		}
 		end := -1
@@ -100,7 +107,7 @@ func listsTag(header, tag []byte) bool {
 			_, header = cut(header, ',')
 			continue
 		}
-		if bytes.Equal(header[:end+2], tag) {
+		if !(weak && strong) && bytes.Equal(header[:end+2], tag) {
 			return true
 		}
 		header = header[end+2:]

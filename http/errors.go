@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/goccy/go-json"
@@ -24,30 +25,28 @@ type outcome struct {
 // outcomes is the one table from errors to statuses. The details are for
 // clients, so they are written here and never taken from the error.
 var outcomes = [...]outcome{
+	// Before what its cause may be.
+	{blob.ErrOutcomeUnknown, fasthttp.StatusGatewayTimeout, "", "The database did not confirm the write: it was made, or it was not. Read the product before you try again."},
+	{blob.ErrNoSKU, fasthttp.StatusNotFound, "", "This product has no SKU with this id."},
+	{blob.ErrMovedOn, fasthttp.StatusPreconditionFailed, "", "The product has moved on: it has none of the entity tags of If-Match."},
 	{blob.ErrNotFound, fasthttp.StatusNotFound, "", "There is no product with this id."},
 	{blob.ErrNotReady, fasthttp.StatusServiceUnavailable, "5", "No catalogue is published yet: run load, then warm."},
 	{blob.ErrOverloaded, fasthttp.StatusServiceUnavailable, "1", "Too many requests are waiting already."},
 	{blob.ErrUnavailable, fasthttp.StatusServiceUnavailable, "1", "The database does not answer at the moment."},
-	{context.DeadlineExceeded, fasthttp.StatusServiceUnavailable, "1", "The answer took too long to fetch."},
+	{context.DeadlineExceeded, fasthttp.StatusServiceUnavailable, "1", "It took too long, and was given up."},
 	{context.Canceled, fasthttp.StatusServiceUnavailable, "1", "The server is shutting down."},
 }
 
 // problem is the body of every 4xx and 5xx (RFC 9457). Type and Title are
 // filled in by encode: our problems have no types beyond their status.
 type problem struct {
-	Type     string   `json:"type"`
-	Title    string   `json:"title"`
-	Status   int      `json:"status"`
-	Detail   string   `json:"detail"`
-	Instance string   `json:"instance,omitempty"` // the request's path, percent-encoded
-	Errors   []fault  `json:"errors,omitempty"`
-	Reasons  []string `json:"reasons,omitempty"` // why the server is not ready
-}
-
-// fault is one thing wrong with a request's body.
-type fault struct {
-	Pointer string `json:"pointer"` // JSON pointer (RFC 6901)
-	Detail  string `json:"detail"`
+	Type     string       `json:"type"`
+	Title    string       `json:"title"`
+	Status   int          `json:"status"`
+	Detail   string       `json:"detail"`
+	Instance string       `json:"instance,omitempty"` // the request's path, percent-encoded
+	Errors   []blob.Fault `json:"errors,omitempty"`
+	Reasons  []string     `json:"reasons,omitempty"` // why the server is not ready
 }
 
 func encode(p problem) []byte {
@@ -63,6 +62,11 @@ func encode(p problem) []byte {
 
 // fail answers with what err means.
 func (s *Server) fail(ctx *fasthttp.RequestCtx, err error) {
+	var invalid *blob.InvalidError
+	if errors.As(err, &invalid) {
+		s.invalid(ctx, invalid)
+		return
+	}
 	for _, o := range outcomes {
 		if errors.Is(err, o.err) {
 			if o.retryAfter != "" {
@@ -74,6 +78,23 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, err error) {
 	}
 	s.log.Error("a request failed", "method", string(ctx.Method()), "path", instance(ctx), "error", err)
 	s.problem(ctx, fasthttp.StatusInternalServerError, detailInternal)
+}
+
+// invalid answers with all that is wrong with a body: 400 for what is not
+// JSON, 422 for JSON that is no product.
+func (s *Server) invalid(ctx *fasthttp.RequestCtx, e *blob.InvalidError) {
+	p := problem{Status: fasthttp.StatusUnprocessableEntity, Instance: instance(ctx), Errors: e.Faults}
+	switch {
+	case e.Malformed:
+		p.Status, p.Detail = fasthttp.StatusBadRequest, e.Faults[0].Detail
+	case e.All == 1:
+		p.Detail = "The body has a fault."
+	case e.All == len(e.Faults):
+		p.Detail = fmt.Sprintf("The body has %d faults.", e.All)
+	default:
+		p.Detail = fmt.Sprintf("The body has %d faults, of which these are the first.", e.All)
+	}
+	send(ctx, p)
 }
 
 // problem answers with an error; detail says what was wrong and where.

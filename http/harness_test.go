@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -99,11 +100,20 @@ type reply struct {
 // do sends one request; each header is "Name: value".
 func (r *running) do(method, target string, headers ...string) reply {
 	r.t.Helper()
+	return r.send(method, target, "", headers...)
+}
+
+// send sends one request with a body.
+func (r *running) send(method, target, body string, headers ...string) reply {
+	r.t.Helper()
 	request := method + " " + target + " HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n"
+	if body != "" {
+		request += fmt.Sprintf("Content-Length: %d\r\n", len(body))
+	}
 	for _, h := range headers {
 		request += h + "\r\n"
 	}
-	replies := parseReplies(r.t, r.raw(request+"\r\n"), method)
+	replies := parseReplies(r.t, r.raw(request+"\r\n"+body), method)
 	if len(replies) != 1 {
 		r.t.Fatalf("%s %s: %d responses", method, target, len(replies))
 	}

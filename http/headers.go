@@ -5,12 +5,15 @@ package http
 var (
 	headerAccept        = []byte("Accept-Encoding")
 	headerAllow         = []byte("Allow")
+	headerAuthenticate  = []byte("Www-Authenticate")
+	headerAuthorization = []byte("Authorization")
 	headerCacheControl  = []byte("Cache-Control")
 	headerConnection    = []byte("Connection")
 	headerContentLength = []byte("Content-Length")
 	headerContentType   = []byte("Content-Type")
 	headerETag          = []byte("ETag")
 	headerIfNoneMatch   = []byte("If-None-Match")
+	headerLocation      = []byte("Location")
 	headerMissing       = []byte("Hotshelf-Missing")
 	headerNoSniff       = []byte("X-Content-Type-Options")
 	headerOrigin        = []byte("Origin")
@@ -34,7 +37,10 @@ var (
 	valueNoSniff    = []byte("nosniff")
 	valueNoStore    = []byte("no-store")
 	valueReadOnly   = []byte("GET, HEAD, OPTIONS")
-	valueGetHead    = []byte("GET, HEAD")
+
+	valueBearer       = []byte(`Bearer realm="hotshelf"`)
+	valueInvalidToken = []byte(`Bearer realm="hotshelf", error="invalid_token"`)
+	valueGetHead      = []byte("GET, HEAD")
 
 	pathProfiles = []byte("/debug/pprof/")
 

@@ -28,10 +28,10 @@ func (s *Server) routes() []route {
 		{read, "/products/{product_id}/styles", s.notFound},
 		{read, "/products/{product_id}/related", s.notFound},
 
-		{"POST", "/products", s.writesOff},
-		{"PUT", "/products/{product_id}", s.writesOff},
-		{"DELETE", "/products/{product_id}", s.writesOff},
-		{"PATCH", "/products/{product_id}/skus/{sku_id}", s.writesOff},
+		{"POST", "/products", s.create},
+		{"PUT", "/products/{product_id}", s.update},
+		{"DELETE", "/products/{product_id}", s.remove},
+		{"PATCH", "/products/{product_id}/skus/{sku_id}", s.setStock},
 
 		{read, "/healthz", s.healthz},
 		{read, "/readyz", s.readyz},

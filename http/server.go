@@ -44,6 +44,13 @@ type Catalogue interface {
 // Config is what a Server is made of.
 type Config struct {
 	Catalogue Catalogue
+	// Writer is what the write routes write with, for those who have one of
+	// Tokens; with no tokens, or nil, writes are off.
+	Writer Writer
+	Tokens *Tokens
+	// Wrote is told what a write has changed, or with Version 0 what one of
+	// unknown outcome may have, before its client is: later reads have to see it.
+	Wrote func(blob.Change)
 	// Ready lists, in words fit for the public, why requests can't be answered
 	// yet; none means ready. Nil stands for a server that is always ready.
 	Ready func() (reasons []string)
@@ -56,8 +63,8 @@ type Config struct {
 	// answered with 503 and closed. An idle connection holds about 21 kB of heap
 	// and stack (measured, after a request for styles).
 	MaxConns int
-	// Logger takes panics, unforeseen errors, and (at debug level) what
-	// fasthttp says of broken connections. Nil drops them.
+	// Logger takes a line for each write, panics, unforeseen errors, and (at
+	// debug level) what fasthttp says of broken connections. Nil drops them.
 	Logger *slog.Logger
 }
 
@@ -80,6 +87,10 @@ const (
 // Server serves the catalogue. It is made by New.
 type Server struct {
 	catalogue  Catalogue
+	writer     Writer
+	tokens     *Tokens
+	wrote      func(blob.Change)
+	writing    chan struct{} // holds one of each write that has begun
 	ready      func() []string
 	cors       cors
 	log        *slog.Logger
@@ -102,6 +113,10 @@ type Server struct {
 func New(config Config) *Server {
 	s := &Server{
 		catalogue:  config.Catalogue,
+		writer:     config.Writer,
+		tokens:     config.Tokens,
+		wrote:      config.Wrote,
+		writing:    make(chan struct{}, maxWrites),
 		ready:      config.Ready,
 		cors:       newCORS(config.CORSOrigins),
 		log:        config.Logger,
@@ -110,6 +125,9 @@ func New(config Config) *Server {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.tokens == nil {
+		s.tokens = new(Tokens)
 	}
 	if s.maxConns == 0 {
 		s.maxConns = defaultMaxConns

@@ -21,6 +21,8 @@ var update = flag.Bool("update", false, "write the golden files")
 // TestTranscripts holds whole exchanges, byte for byte, against golden files.
 func TestTranscripts(t *testing.T) {
 	failing := func(err error) *shelf { return &shelf{err: err} }
+	const valid = "Authorization: Bearer " + testToken + "\nContent-Type: application/json"
+	body := func(s string) string { return fmt.Sprintf("\nContent-Length: %d\n\n%s", len(s), s) }
 	gzip := "Accept-Encoding: gzip, deflate, br"
 	tag := fmt.Sprintf("If-None-Match: %s", newShelf(t, blob.Pulsar).answers[0].ETag)
 	tests := []struct {
@@ -51,6 +53,15 @@ func TestTranscripts(t *testing.T) {
 			"POST /products", "PUT /products/1", "DELETE /products/1", "PATCH /products/1/skus/2",
 			"POST /products\nContent-Length: 2000000",
 		}},
+		{"writes", withWrites(t, Config{}, &scribe{t: t, contract: blob.Pulsar}), []string{
+			"POST /products\n" + valid + body(newProduct), "PUT /products/1\n" + valid + body(`{"name":"x"}`),
+			"PATCH /products/1/skus/3\n" + valid + body(`{"quantity":7}`), "DELETE /products/1\n" + valid,
+			"POST /products\nContent-Type: application/json" + body(newProduct), "PUT /products/1\nAuthorization: Bearer guessed" + body(`{}`),
+			"POST /products\n" + valid + body(`{"name":"a`), "POST /products\n" + valid + body(`{"name":1,"price":2,"styles":[{"name":"a"}],"related":[-1]}`),
+			"PATCH /products/1/skus/3\n" + valid + body(`{"quantity":-7}`), "PUT /products/1\nAuthorization: Bearer " + testToken + body(`{}`),
+			"PUT /products/x\n" + valid + body(`{}`), "DELETE /products/1\nIf-Match: \"1-00000000\"\n" + valid,
+		}},
+		{"unknown", withWrites(t, Config{}, &scribe{t: t, contract: blob.Pulsar, err: blob.ErrOutcomeUnknown}), []string{"POST /products\n" + valid + body(newProduct)}},
 		{"cors", Config{Catalogue: newShelf(t, blob.Pulsar), CORSOrigins: []string{"https://a.test", "https://b.test"}}, []string{
 			"OPTIONS /products/1\nOrigin: https://b.test\nAccess-Control-Request-Method: PUT", "OPTIONS /nowhere\nOrigin: https://c.test",
 			"GET /products/5/related\nOrigin: https://a.test", "GET /products/5/related\nOrigin: https://c.test", "GET /products/5/related",
@@ -72,12 +83,16 @@ func TestTranscripts(t *testing.T) {
 			server := start(t, test.config)
 			var transcript strings.Builder
 			for _, request := range test.requests {
-				line, headers, _ := strings.Cut(request, "\n")
+				head, body, _ := strings.Cut(request, "\n\n")
+				line, headers, _ := strings.Cut(head, "\n")
 				raw := line + " HTTP/1.1\nHost: shop.test\nConnection: close\n"
 				if headers != "" {
 					raw += headers + "\n"
 				}
-				response := server.raw(strings.ReplaceAll(raw+"\n", "\n", "\r\n"))
+				response := server.raw(strings.ReplaceAll(raw+"\n", "\n", "\r\n") + body)
+				if body != "" {
+					raw += "\n" + body
+				}
 				for l := range strings.SplitSeq(strings.TrimSuffix(raw, "\n"), "\n") {
 					fmt.Fprintf(&transcript, "> %s\n", l)
 				}
