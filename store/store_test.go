@@ -257,6 +257,40 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	}
 }
 
+// TestOlderSchema: a database of schema version 1 says so, and the next warm
+// brings it up to date with its blobs' contract.
+func TestOlderSchema(t *testing.T) {
+	db := open(t, pg.Database(t))
+	fill(t, db, 1, 2)
+	publish(t, db)
+	_, err := db.pool.Exec(t.Context(), `
+		alter table shelf.blobs drop column contract;
+		alter table hotshelf.catalogue drop column feed_floor;
+		drop table hotshelf.written;
+		update hotshelf.catalogue set schema_version = 1, contract = 'atelier'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := db.State(t.Context()); err != nil || !s.OldSchema || s.Generation != 1 {
+		t.Errorf("State: %+v, %v", s, err)
+	}
+	if _, err := db.BeginVerify(t.Context()); err == nil || !strings.Contains(err.Error(), "run warm") {
+		t.Errorf("BeginVerify: %v", err)
+	}
+	w, err := db.BeginWarm(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if s, err := db.State(t.Context()); err != nil || s.OldSchema {
+		t.Errorf("State: %+v, %v", s, err)
+	}
+	rows, err := db.Lookup(t.Context(), []int64{1, 2})
+	if err != nil || len(rows) != 2 || rows[0].Contract != blob.Atelier {
+		t.Errorf("Lookup: %+v, %v", rows, err)
+	}
+}
+
 func TestOpenNamesNoSecret(t *testing.T) {
 	for _, url := range []string{
 		"postgres://shop:hunter2@127.0.0.1:1/shop",

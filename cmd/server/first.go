@@ -53,7 +53,7 @@ func firstCatalogue(ctx context.Context, db *store.DB, dataDir string, streams c
 	if err := cli.Load(ctx, db, cli.LoadJob{Dir: dir, Source: "sample", DataDir: dataDir, Quiet: true}, streams); err != nil {
 		return fmt.Errorf("load the sample catalogue: %w", err)
 	}
-	if err := cli.Warm(ctx, db, cli.WarmJob{Quiet: true}, streams); err != nil {
+	if err := cli.Warm(ctx, db, cli.WarmJob{DataDir: dataDir, Quiet: true}, streams); err != nil {
 		return fmt.Errorf("warm the sample catalogue: %w", err)
 	}
 	return nil

@@ -69,9 +69,13 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 	if f.Verify {
 		return cli.Verify(ctx, db, cli.VerifyJob{Report: f.Report, Quiet: f.Quiet}, io)
 	}
-	return cli.Warm(ctx, db, cli.WarmJob{
+	job := cli.WarmJob{
 		Contract: string(f.Contract), Full: f.Full, Products: f.Products,
 		Guard: f.Guard, Accept: f.Accept, DiscardWrites: f.DiscardWrites,
 		Report: f.Report, Quiet: f.Quiet,
-	}, io)
+	}
+	if f.Embedded() {
+		job.DataDir = f.DataDir
+	}
+	return cli.Warm(ctx, db, job, io)
 }

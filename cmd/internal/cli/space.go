@@ -35,6 +35,11 @@ func roomForLoad(dir string) (int64, error) {
 	return int64(rows*roomToSort) + roomBesides, nil
 }
 
+// roomForShelf is about how much disk a new shelf of so many bytes takes: it
+// goes through the write-ahead log, of which the private PostgreSQL keeps 2 GiB
+// before it makes a checkpoint.
+func roomForShelf(shelf int64) int64 { return shelf + min(shelf, 2<<30) + roomBesides }
+
 // checkRoom fails where the disk of the private PostgreSQL's directory has less
 // than need, with what the work itself gives back before.
 func checkRoom(what, dataDir string, need, givenBack int64) error {

@@ -26,8 +26,9 @@ type WarmJob struct {
 	Accept        bool // let the import do more than Guard allows
 	DiscardWrites bool // let the import take writes back
 
-	Report string // path of the JSON report; "" for none
-	Quiet  bool
+	Report  string // path of the JSON report; "" for none
+	DataDir string // of the private PostgreSQL; "" for a given database
+	Quiet   bool
 }
 
 // WarmReport is what a warm says it did, as JSON.
@@ -100,6 +101,14 @@ func (r *warmRun) all(ctx context.Context) error {
 	if err := r.guard(ctx); err != nil {
 		return err
 	}
+	// What is in a shelf is in one contract, and a first one has nothing to
+	// differ from.
+	whole := r.job.Full || r.contract != r.warm.State.Contract || r.warm.State.Generation == 0
+	if whole {
+		if err := r.room(ctx, 1); err != nil {
+			return err
+		}
+	}
 	progress := NewProgress(r.io.Stderr, r.job.Quiet)
 	source := warmSource(r.warm, r.contract, progress.Bar("warm", r.warm.Products, "products"))
 	found, removed, err := warm.Build(ctx, source, warm.Target{
@@ -112,10 +121,14 @@ func (r *warmRun) all(ctx context.Context) error {
 		return err
 	}
 	r.report.Found = found
+	if !whole && !found.Few() {
+		whole = true
+		if err := r.room(ctx, float64(found.Unchanged)/float64(max(found.Built, 1))); err != nil {
+			return err
+		}
+	}
 	p := store.Publication{
-		// What is in the blobs is in one contract; a first shelf has nothing to
-		// differ from.
-		Whole:         r.job.Full || r.contract != r.warm.State.Contract || r.warm.State.Generation == 0 || !found.Few(),
+		Whole:         whole,
 		Put:           found.New + found.Changed,
 		Unchanged:     found.Unchanged,
 		Removed:       removed,
@@ -125,6 +138,23 @@ func (r *warmRun) all(ctx context.Context) error {
 		p.Put, p.Unchanged = found.Built, 0
 	}
 	return r.publish(ctx, p)
+}
+
+// room fails where the private database's disk has no room for a share of a new
+// shelf; of another database it says how much that is.
+func (r *warmRun) room(ctx context.Context, share float64) error {
+	shelf, err := r.warm.ShelfSize(ctx)
+	if err != nil {
+		return err
+	}
+	need := roomForShelf(int64(float64(shelf) * share))
+	if r.job.DataDir != "" {
+		return checkRoom("the new shelf", r.job.DataDir, need, 0)
+	}
+	if !r.job.Quiet {
+		fmt.Fprintf(r.io.Stderr, "this takes about %s of disk where the database is, its write-ahead log included\n", size(need))
+	}
+	return nil
 }
 
 func (r *warmRun) publish(ctx context.Context, p store.Publication) error {

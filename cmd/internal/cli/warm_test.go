@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -195,17 +197,19 @@ func TestSameImportTwice(t *testing.T) {
 	}
 }
 
-// psql changes the database behind hotshelf's back: SQL of ours is in store
-// alone.
-func psql(t *testing.T, url, sql string) {
+// psql looks into the database, or changes it, behind hotshelf's back: SQL of
+// ours is in store alone.
+func psql(t *testing.T, url, sql string) string {
 	t.Helper()
 	path, err := exec.LookPath("psql")
 	if err != nil {
 		t.Skip("psql isn't installed")
 	}
-	if out, err := exec.Command(path, "--no-psqlrc", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql).CombinedOutput(); err != nil {
+	out, err := exec.Command(path, "--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql).CombinedOutput()
+	if err != nil {
 		t.Fatalf("psql: %v\n%s", err, out)
 	}
+	return string(out)
 }
 
 func state(t *testing.T, db *store.DB) store.State {
@@ -343,5 +347,111 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 		if changed := after[id] != was; changed != (id == 7) {
 			t.Errorf("product %d: %s, then %s", id, was, after[id])
 		}
+	}
+}
+
+// TestWrittenSince: an import that would take back what was written through
+// the API since the last one waits for somebody to say that it is meant, also
+// where the write comes while the warm runs. A sample gives way.
+func TestWrittenSince(t *testing.T) {
+	t.Parallel()
+	db, dir, _ := live(t, 60)
+	update := func(id int64) {
+		t.Helper()
+		if _, err := db.Update(t.Context(), id, parsed(t, `{"slogan":"written"}`, true), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slogans := func() (written int) {
+		for _, stored := range shelf(t, db) {
+			written += strings.Count(stored, `"slogan": "written"`)
+		}
+		return written
+	}
+	refused := func(job WarmJob, want string) {
+		t.Helper()
+		job.Quiet, job.Guard = true, Guard{MaxGone: 10, MaxMoved: 10}
+		err := Warm(t.Context(), db, job, quiet)
+		if !errors.Is(err, store.ErrWritten) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "--discard-writes") {
+			t.Errorf("Warm: %v, want %q", err, want)
+		}
+		if !state(t, db).LoadWaits {
+			t.Error("the load waits no longer")
+		}
+	}
+	for id := range int64(12) {
+		update(id + 1)
+	}
+	if _, err := db.Delete(t.Context(), 3, nil); err != nil {
+		t.Fatal(err)
+	}
+	// Without a load, a warm takes nothing back.
+	warmed(t, db, WarmJob{})
+	load(t, db, dir)
+	refused(WarmJob{}, "12 of them: 1, 2, 3 (deleted), 4, 5, 6, 7, 8, 9, 10, …")
+	refused(WarmJob{Accept: true, Full: true}, "12 of them")
+	if n := slogans(); n != 11 {
+		t.Errorf("%d products are as they were written", n)
+	}
+	warmed(t, db, WarmJob{DiscardWrites: true})
+	if n := slogans(); n != 0 || len(shelf(t, db)) != 60 {
+		t.Errorf("%d of %d products are as they were written", n, len(shelf(t, db)))
+	}
+	verified(t, db)
+
+	// The import that is live now has not been written to.
+	load(t, db, dir)
+	warmed(t, db, WarmJob{})
+
+	load(t, db, dir)
+	w, err := db.BeginWarm(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if err := w.RefuseWritten(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	update(60)
+	if _, err := w.Publish(t.Context(), store.Publication{Unchanged: 60}); !errors.Is(err, store.ErrWritten) {
+		t.Errorf("Publish after a write: %v", err)
+	}
+	w.Close()
+	if slogans() != 1 {
+		t.Error("the write is gone")
+	}
+}
+
+func TestSampleGivesWay(t *testing.T) {
+	t.Parallel()
+	db, dir, url := live(t, 60)
+	psql(t, url, `update hotshelf.catalogue set source = 'sample'`)
+	if _, err := db.Update(t.Context(), 1, parsed(t, `{"slogan":"written"}`, true), nil); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, dir, "product.csv", func(lines []string) []string { return lines[:30] })
+	load(t, db, dir)
+	if r := warmed(t, db, WarmJob{}); r.Found.Removed != 30 {
+		t.Errorf("%+v", r)
+	}
+	verified(t, db)
+}
+
+// TestShelfSize holds the estimate against what a new shelf really takes.
+func TestShelfSize(t *testing.T) {
+	t.Parallel()
+	db, _, url := live(t, 2000)
+	w, err := db.BeginVerify(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	guess, err := w.ShelfSize(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := strconv.ParseInt(strings.TrimSpace(psql(t, url, `select pg_total_relation_size('shelf.blobs')`)), 10, 64)
+	if err != nil || guess < taken-taken/10 || guess > taken+taken/2 {
+		t.Errorf("a shelf is thought to take %d bytes, and takes %d: %v", guess, taken, err)
 	}
 }

@@ -66,7 +66,7 @@ func TestSoakDiskFull(t *testing.T) {
 	}
 	r = read(t, s.url, before, after)
 	must(t, dir, "load", "new", "--quiet", "--data-dir", data)
-	must(t, dir, "warm", "--quiet", "--data-dir", data)
+	must(t, dir, "warm", "--quiet", "--accept", "--data-dir", data)
 	showsAll(t, s, after)
 	r.stop()
 	if strings.Contains(s.printed(), "WARN") {
