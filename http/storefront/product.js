@@ -118,7 +118,7 @@ function stylePicker(product, styles, chosen, legend, choose) {
 
 function savingOf(style) {
   if (style.salePrice === null || style.salePrice >= style.price) return [];
-  const percent = Math.round((1 - style.salePrice / style.price) * 100);
+  const percent = Math.min(99, Math.round((1 - style.salePrice / style.price) * 100));
   return percent < 1 ? [] : [" ", el("span", { class: "saving" }, `−${percent} %`)];
 }
 
@@ -126,13 +126,12 @@ function sizesOf(style) {
   if (style.sizes.length === 0) {
     return [el("p", { class: "stock none", role: "status" }, style.id === null ? "This product can't be ordered at the moment." : "This style can't be ordered at the moment.")];
   }
-  const stock = el("p", { class: "stock", role: "status" });
+  const stock = el("p", { class: "stock none", role: "status" });
   const total = style.sizes.reduce((sum, s) => sum + s.quantity, 0);
-  stock.textContent = total === 0 ? "Sold out in every size." : "Choose a size to see what is left of it.";
-  stock.classList.toggle("none", total === 0);
+  stock.textContent = total === 0 ? "Sold out in every size." : "Choose a size.";
   const tell = ({ size, quantity }) => {
     stock.textContent = quantity <= scarce ? `Size ${size}: only ${quantity} left.` : `Size ${size}: ${count(quantity, "piece")} in stock.`;
-    stock.classList.toggle("few", quantity <= scarce);
+    stock.className = quantity <= scarce ? "stock few" : "stock";
   };
   return [
     el("fieldset", { class: "picker" },

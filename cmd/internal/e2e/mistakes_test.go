@@ -176,7 +176,7 @@ func TestMistakes(t *testing.T) {
 func TestHelpIsComplete(t *testing.T) {
 	dir := t.TempDir()
 	for name, flags := range map[string][]string{
-		"server": {"database-url", "data-dir", "addr", "admin-addr", "memory", "cors-origin", "check"},
+		"server": {"database-url", "data-dir", "addr", "admin-addr", "memory", "cors-origin", "storefront", "check"},
 		"load":   {"database-url", "data-dir", "rejects", "report", "max-rejects", "quiet"},
 		"warm":   {"database-url", "data-dir", "contract", "quiet"},
 		"sample": {"products", "seed", "edition"},

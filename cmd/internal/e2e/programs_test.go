@@ -44,6 +44,7 @@ func TestMain(m *testing.M) {
 		}
 		// Many servers run at a time, and each wants a port for it.
 		_ = os.Setenv("HOTSHELF_ADMIN_ADDR", "127.0.0.1:0")
+		defer stopChromium()
 		return pg.Run(m)
 	}())
 }
