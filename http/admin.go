@@ -73,6 +73,8 @@ func (a *Admin) handle(ctx *fasthttp.RequestCtx) {
 		a.server.methodNotAllowed(ctx)
 	case profiles:
 		pprofhandler.PprofHandler(ctx)
+	case string(path) == "/metrics":
+		a.metrics(ctx)
 	case string(path) == "/healthz":
 		a.server.healthz(ctx)
 	case string(path) == "/readyz":

@@ -32,6 +32,7 @@ var (
 	valueJSON       = []byte("application/json")
 	valueProblem    = []byte("application/problem+json")
 	valueYAML       = []byte("application/yaml")
+	valueMetrics    = []byte("text/plain; version=0.0.4; charset=utf-8")
 	valueGzip       = []byte("gzip")
 	valueRevalidate = []byte("public, no-cache")
 	valueNoSniff    = []byte("nosniff")

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -22,6 +23,7 @@ const (
 type limitedListener struct {
 	net.Listener
 	full    func() bool
+	refused *atomic.Int64
 	refusal []byte
 	slots   chan struct{}
 }
@@ -30,6 +32,7 @@ func (s *Server) limit(l net.Listener) net.Listener {
 	return &limitedListener{
 		Listener: l,
 		full:     func() bool { return int(s.fast.GetOpenConnectionsCount()) >= s.maxConns },
+		refused:  &s.refused,
 		refusal:  s.refusal(),
 		slots:    make(chan struct{}, lingerers),
 	}
@@ -43,6 +46,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		if err != nil || !l.full() {
 			return c, err
 		}
+		l.refused.Add(1)
 		select {
 		case l.slots <- struct{}{}:
 			go l.refuse(c)

@@ -47,7 +47,11 @@ func (s *Server) routes() []route {
 	return routes
 }
 
-func (s *Server) newRouter() *router.Router {
+// routeKey is the user value that holds the place of a request's route in the
+// metrics.
+type routeKey struct{}
+
+func (s *Server) newRouter(routes []route) *router.Router {
 	r := router.New()
 	// Both would send clients to whatever host their request named.
 	r.RedirectTrailingSlash = false
@@ -56,16 +60,22 @@ func (s *Server) newRouter() *router.Router {
 	r.HandleMethodNotAllowed = true
 	r.MethodNotAllowed = s.methodNotAllowed
 	r.NotFound = s.unrouted
-	for _, route := range s.routes() {
+	for i, route := range routes {
+		place := otherRoute + 1 + i
+		handler := func(ctx *fasthttp.RequestCtx) {
+			ctx.SetUserValue(routeKey{}, place)
+			route.handler(ctx)
+		}
 		for method := range strings.SplitSeq(route.methods, ", ") {
-			r.Handle(method, route.path, route.handler)
+			r.Handle(method, route.path, handler)
 		}
 	}
 	return r
 }
 
-// dispatch finds the handler of a request and runs it.
-func (s *Server) dispatch(ctx *fasthttp.RequestCtx) {
+// dispatch finds the handler of a request and runs it. It returns the place of
+// the route in the metrics.
+func (s *Server) dispatch(ctx *fasthttp.RequestCtx) (place int) {
 	defer s.recovered(ctx)
 	// Not ctx.Path(), which has been decoded and tidied up: an id that is
 	// spelt %31 is not a number.
@@ -73,6 +83,7 @@ func (s *Server) dispatch(ctx *fasthttp.RequestCtx) {
 	read, segment := matchRead(path)
 	switch {
 	case read != noRead && (ctx.IsGet() || ctx.IsHead()):
+		place = s.requests.reads[read]
 		s.read(ctx, read, segment)
 	case ctx.IsOptions():
 		preflight(ctx)
@@ -82,8 +93,15 @@ func (s *Server) dispatch(ctx *fasthttp.RequestCtx) {
 	case len(path) == 0 || path[0] != '/':
 		s.notFound(ctx)
 	default:
+		// Deferred, for a handler may panic.
+		defer func() {
+			if known, ok := ctx.UserValue(routeKey{}).(int); ok {
+				place = known
+			}
+		}()
 		s.router.Handler(ctx)
 	}
+	return place
 }
 
 // unrouted answers what the router has no route for: 404, or 405 where only

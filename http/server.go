@@ -63,6 +63,9 @@ type Config struct {
 	// answered with 503 and closed. An idle connection holds about 21 kB of heap
 	// and stack (measured, after a request for styles).
 	MaxConns int
+	// Observe, if set, is what each scrape of the metrics asks for. It may take
+	// a moment, but must not wait for a database that is down.
+	Observe func() Reading
 	// Logger takes a line for each write, panics, unforeseen errors, and (at
 	// debug level) what fasthttp says of broken connections. Nil drops them.
 	Logger *slog.Logger
@@ -107,6 +110,12 @@ type Server struct {
 
 	draining atomic.Bool
 	panics   atomic.Int64
+	refused  atomic.Int64 // connections
+
+	requests  *requests
+	observe   func() Reading
+	shownHits atomic.Int64
+	began     time.Time
 }
 
 // New makes a server that is ready for Serve.
@@ -122,6 +131,8 @@ func New(config Config) *Server {
 		log:        config.Logger,
 		storefront: config.Storefront,
 		maxConns:   config.MaxConns,
+		observe:    config.Observe,
+		began:      time.Now(),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -133,11 +144,16 @@ func New(config Config) *Server {
 		s.maxConns = defaultMaxConns
 	}
 	s.base, s.end = context.WithCancel(context.Background())
-	s.router = s.newRouter()
+	routes := s.routes()
+	s.requests = newRequests(routes)
+	s.router = s.newRouter(routes)
 	fasthttp.SetBodySizePoolLimit(keptBuffer, keptBuffer)
 	s.fast = fasthttp.Server{
-		Handler:            s.handle,
-		ErrorHandler:       s.unreadable,
+		Handler: s.handle,
+		ErrorHandler: func(ctx *fasthttp.RequestCtx, err error) {
+			s.unreadable(ctx, err)
+			s.requests.of(ctx.ConnID(), otherRoute).answered(ctx.Response.StatusCode())
+		},
 		Logger:             debugLog{s.log},
 		Concurrency:        s.maxConns + 1, // the listener turns away the surplus first, in better form
 		ReadBufferSize:     maxHeader,
@@ -181,8 +197,18 @@ func (s *Server) Panics() int64 { return s.panics.Load() }
 
 // handle is the one way in of every request that could be parsed.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	s.dispatch(ctx)
+	timed := ctx.ConnRequestNum()%timedEach == 1 || !ctx.IsGet()
+	var began time.Duration
+	if timed {
+		began = time.Since(s.began)
+	}
+	route := s.dispatch(ctx)
 	s.cors.mark(ctx)
+	t := s.requests.of(ctx.ConnID(), route)
+	t.answered(ctx.Response.StatusCode())
+	if timed {
+		t.took(time.Since(s.began) - began)
+	}
 }
 
 // recovered turns a panic into a 500. It has to be deferred itself.

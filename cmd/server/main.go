@@ -91,7 +91,10 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 	stopFollowing := node.follow(ctx, db, time.Duration(f.MaxStaleness))
 	defer stopFollowing()
 
-	server := httpd.New(httpd.Config{Catalogue: blobs, Ready: node.ready, CORSOrigins: f.CORSOrigin, Storefront: f.Storefront, Logger: log})
+	server := httpd.New(httpd.Config{
+		Catalogue: blobs, Ready: node.ready, CORSOrigins: f.CORSOrigin, Storefront: f.Storefront, Logger: log,
+		Observe: func() httpd.Reading { return observe(blobs, db, node) },
+	})
 	stopAdmin := serveAdmin(adminListener, server, log)
 	defer stopAdmin()
 	served := make(chan error, 1)

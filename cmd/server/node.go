@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hotshelf/hotshelf/blob"
@@ -20,6 +21,9 @@ const firstState = 10 * time.Second
 type node struct {
 	cache *cache.Cache
 	log   *slog.Logger
+
+	// Of the newest change that was taken in, for the metrics.
+	version, generation atomic.Int64
 
 	mu     sync.Mutex
 	reason string // why there is no catalogue to serve; "" when there is
@@ -60,6 +64,8 @@ func (n *node) follow(ctx context.Context, db *store.DB, maxStaleness time.Durat
 
 func (n *node) reset(ctx context.Context, s store.State) error {
 	n.loaded = false
+	n.version.Store(s.Head)
+	n.generation.Store(s.Generation)
 	if s.OldSchema {
 		n.setReason("the database was set up by an older hotshelf: run warm, which brings it up to date")
 		return nil
@@ -86,7 +92,9 @@ func (n *node) apply(ctx context.Context, c blob.Change) error {
 		// The first publish of a database that had no catalogue.
 		return err
 	}
+	n.version.Store(c.Version)
 	if c.Generation > 0 {
+		n.generation.Store(c.Generation)
 		n.log.Info("a new catalogue is live", "generation", c.Generation)
 	}
 	return nil
