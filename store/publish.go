@@ -27,8 +27,7 @@ select product_id, version, hash, contract, detail, styles, related from shelf_n
 on conflict (product_id) do update
 set version = excluded.version, hash = excluded.hash, contract = excluded.contract,
     detail = excluded.detail, styles = excluded.styles, related = excluded.related`
-	selectDifferences = `select product_id from shelf_next.blobs order by product_id`
-	removeBlobs       = `delete from shelf.blobs where product_id = any($1)`
+	removeBlobs = `delete from shelf.blobs where product_id = any($1)`
 
 	moveSequences = `
 select setval('hotshelf.product_id', greatest((select max(id) from catalog.products), (select last_value from hotshelf.product_id))),
@@ -60,8 +59,12 @@ type Publication struct {
 	// Put is how many products were put on the new shelf, Unchanged how many
 	// were not, because their blobs are as they were.
 	Put, Unchanged int64
-	// Removed lists the products that are live and have no rows any more.
-	Removed []int64
+	// Changed lists the products that were put because they are new or differ,
+	// Removed those that are live and have no rows any more. Everything says
+	// that Changed is not complete: then every cache forgets all it has.
+	Changed    []int64
+	Removed    []int64
+	Everything bool
 	// Rebuild lists products to build anew besides.
 	Rebuild []int64
 	// DiscardWrites lets an import take back what was written through the API.
@@ -85,12 +88,7 @@ func (w *Warm) Publish(ctx context.Context, p Publication) (done Published, err 
 	if err := w.completeShelf(ctx, p); err != nil {
 		return done, err
 	}
-	r := &replay{warm: w, contract: p.Contract, whole: p.Whole, removed: make(map[int64]bool)}
-	if !p.Whole {
-		for _, id := range p.Removed {
-			r.removed[id] = true
-		}
-	}
+	r := &replay{warm: w, contract: p.Contract, whole: p.Whole, changed: set(p.Changed), removed: set(p.Removed)}
 	if err := r.catchUp(ctx); err != nil {
 		return done, err
 	}
@@ -176,31 +174,27 @@ func (w *Warm) switchOver(ctx context.Context, tx pgx.Tx, p Publication, r *repl
 		b.Queue(deleteWritten)
 		b.Queue(moveSequences)
 	}
-	told := true
-	if p.Whole {
+	changed, removed := slices.AppendSeq([]int64{}, maps.Keys(r.changed)), slices.AppendSeq([]int64{}, maps.Keys(r.removed))
+	differs := p.Everything || len(changed)+len(removed) > 0
+	switch {
+	case p.Whole:
 		b.Queue(fmt.Sprintf(`alter schema shelf rename to shelf_old_%d`, w.Version))
 		b.Queue(`alter schema shelf_next rename to shelf`)
-		b.Queue(insertGeneration, generation)
-	} else {
-		rows, err := tx.Query(ctx, selectDifferences)
-		if err != nil {
-			return err
-		}
-		changed, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-		if err != nil {
-			return err
-		}
-		// What the feed does not tell of, no cache forgets.
-		if told = len(changed)+len(r.removed) > 0; told {
-			removed := slices.Sorted(maps.Keys(r.removed))
-			b.Queue(mergeDifferences)
-			b.Queue(removeBlobs, append([]int64{}, removed...))
-			b.Queue(insertDifference, append([]int64{}, changed...), append([]int64{}, removed...))
-		}
+	case differs:
+		b.Queue(mergeDifferences)
+		b.Queue(removeBlobs, removed)
+		b.Queue(dropShelfNext)
+	default:
 		b.Queue(dropShelfNext)
 	}
 	b.Queue(updatePublished, generation, p.Contract.String(), blob.BuilderVersion)
-	if told {
+	switch {
+	case p.Everything:
+		b.Queue(insertGeneration, generation)
+		b.Queue(notify)
+	case differs:
+		// What the feed does not name, no cache forgets.
+		b.Queue(insertDifference, changed, removed)
 		b.Queue(notify)
 	}
 	return tx.SendBatch(ctx, &b).Close()

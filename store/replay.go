@@ -54,7 +54,8 @@ type replay struct {
 	warm     *Warm
 	contract blob.Contract
 	whole    bool
-	removed  map[int64]bool // live products without rows; only where !whole
+	changed  map[int64]bool // products on the new shelf that are new or differ
+	removed  map[int64]bool // live products without rows
 	done     Rebuilt        // of the last round
 }
 
@@ -138,6 +139,7 @@ func (r *replay) rebuildChunk(ctx context.Context, tx pgx.Tx, ids []int64, versi
 	var blobs blob.Blobs
 	err = eachProduct(ctx, tx, r.warm.rows, ids, func(p *blob.Product) {
 		delete(left, p.ID)
+		delete(r.changed, p.ID)
 		delete(r.removed, p.ID)
 		blob.Build(&blobs, p, r.contract)
 		r.done.Built++
@@ -145,6 +147,7 @@ func (r *replay) rebuildChunk(ctx context.Context, tx pgx.Tx, ids []int64, versi
 		switch l := live[p.ID]; {
 		case l == nil || l.Hash != hash || !sameBlobs(l, &blobs):
 			r.done.Changed++
+			r.changed[p.ID] = true
 			put.add(p.ID, version, hash, &blobs)
 		case r.whole:
 			r.done.Unchanged++
@@ -158,6 +161,7 @@ func (r *replay) rebuildChunk(ctx context.Context, tx pgx.Tx, ids []int64, versi
 		return err
 	}
 	for id := range left {
+		delete(r.changed, id)
 		unneeded = append(unneeded, id)
 		if live[id] != nil {
 			r.done.Removed++

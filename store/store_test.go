@@ -137,7 +137,7 @@ func publish(t *testing.T, db *DB) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := w.Publish(t.Context(), Publication{Whole: true, Put: n})
+	done, err := w.Publish(t.Context(), Publication{Whole: true, Put: n, Everything: true})
 	if err != nil {
 		t.Fatal(err)
 	}

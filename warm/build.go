@@ -37,6 +37,19 @@ func (s Summary) Few() bool {
 	return (s.Changed+s.New+s.Removed)*fewShare <= s.Built
 }
 
+// maxListed is how many products that differ are listed one by one. Caches tell
+// products apart by 65,536 counters, so with more of them most of what is cached
+// has to be looked up again anyway.
+const maxListed = 30_000
+
+// Lists are the products that differ: Changed has those that are new too. Beyond
+// maxListed of them, Changed is not Complete.
+type Lists struct {
+	Changed  []int64
+	Removed  []int64
+	Complete bool
+}
+
 // Target is where Build puts the blobs.
 type Target struct {
 	Version int64 // for products that are new or differ
@@ -45,13 +58,13 @@ type Target struct {
 }
 
 // Build builds the blobs of all products and puts those that differ from what
-// is live. It returns what it found, and the products that are live and have no
-// rows.
-func Build(ctx context.Context, s Source, t Target) (Summary, []int64, error) {
+// is live.
+func Build(ctx context.Context, s Source, t Target) (Summary, Lists, error) {
 	b := &builder{source: &s, target: &t}
 	err := run(ctx, s, "shelf", b.open)
-	b.found.Removed = int64(len(b.removed))
-	return b.found, b.removed, err
+	b.found.Removed = int64(len(b.lists.Removed))
+	b.lists.Complete = int64(len(b.lists.Changed)) == b.found.Changed+b.found.New
+	return b.found, b.lists, err
 }
 
 // builder has what the lanes of a build share.
@@ -59,9 +72,9 @@ type builder struct {
 	source *Source
 	target *Target
 
-	mu      sync.Mutex
-	found   Summary
-	removed []int64
+	mu    sync.Mutex
+	found Summary
+	lists Lists
 }
 
 func (b *builder) open(ctx context.Context) (sink, error) {
@@ -74,11 +87,11 @@ func (b *builder) open(ctx context.Context) (sink, error) {
 
 // differences is the sink of one lane of a build.
 type differences struct {
-	of      *builder
-	writer  Writer
-	found   Summary
-	put     int64
-	removed []int64
+	of     *builder
+	writer Writer
+	found  Summary
+	put    int64
+	lists  Lists
 }
 
 func (d *differences) product(id int64, b *blob.Blobs, live Rows) error {
@@ -96,12 +109,15 @@ func (d *differences) product(id int64, b *blob.Blobs, live Rows) error {
 		}
 		version = live.Int(1)
 	}
+	if version == d.of.target.Version && len(d.lists.Changed) < maxListed {
+		d.lists.Changed = append(d.lists.Changed, id)
+	}
 	d.put++
 	return d.writer.Put(id, version, hash, d.of.source.Contract, b)
 }
 
 func (d *differences) gone(id int64) error {
-	d.removed = append(d.removed, id)
+	d.lists.Removed = append(d.lists.Removed, id)
 	return nil
 }
 
@@ -121,6 +137,9 @@ func (d *differences) end(failure error) error {
 	b.found.Unchanged += d.found.Unchanged
 	b.found.Changed += d.found.Changed
 	b.found.New += d.found.New
-	b.removed = append(b.removed, d.removed...)
+	b.lists.Removed = append(b.lists.Removed, d.lists.Removed...)
+	if len(b.lists.Changed)+len(d.lists.Changed) <= maxListed {
+		b.lists.Changed = append(b.lists.Changed, d.lists.Changed...)
+	}
 	return err
 }

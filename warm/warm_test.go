@@ -136,8 +136,8 @@ func into(s *shelf) Target {
 
 func TestBuild(t *testing.T) {
 	first := &shelf{put: map[int64]string{}}
-	summary, removed, err := Build(t.Context(), source(testStreams()), into(first))
-	if err != nil || summary != (Summary{Built: 3, New: 3}) || len(removed) > 0 {
+	summary, lists, err := Build(t.Context(), source(testStreams()), into(first))
+	if err != nil || summary != (Summary{Built: 3, New: 3}) || len(lists.Changed) != 3 || len(lists.Removed) > 0 {
 		t.Fatalf("%+v, %v", summary, err)
 	}
 	var want blob.Blobs
@@ -193,12 +193,14 @@ func TestDifferences(t *testing.T) {
 		after := &shelf{put: map[int64]string{}}
 		target := into(after)
 		target.All = all
-		summary, removed, err := Build(t.Context(), source(streams), target)
+		summary, lists, err := Build(t.Context(), source(streams), target)
 		if err != nil || summary != (Summary{Built: 3, Unchanged: 1, Changed: 1, New: 1, Removed: 2}) {
 			t.Errorf("%+v, %v", summary, err)
 		}
-		if slices.Sort(removed); !slices.Equal(removed, []int64{3, 12}) {
-			t.Errorf("removed: %v", removed)
+		slices.Sort(lists.Changed)
+		slices.Sort(lists.Removed)
+		if !lists.Complete || !slices.Equal(lists.Changed, []int64{5, 9}) || !slices.Equal(lists.Removed, []int64{3, 12}) {
+			t.Errorf("%+v", lists)
 		}
 		want := map[int64]string{5: "77 ", 9: "77 "}
 		if all {

@@ -111,7 +111,7 @@ func (r *warmRun) all(ctx context.Context) error {
 	}
 	progress := NewProgress(r.io.Stderr, r.job.Quiet)
 	source := warmSource(r.warm, r.contract, progress.Bar("warm", r.warm.Products, "products"))
-	found, removed, err := warm.Build(ctx, source, warm.Target{
+	found, lists, err := warm.Build(ctx, source, warm.Target{
 		Version: r.warm.Version,
 		All:     r.job.Full,
 		Writer:  func(ctx context.Context) (warm.Writer, error) { return r.warm.Writer(ctx) },
@@ -131,7 +131,9 @@ func (r *warmRun) all(ctx context.Context) error {
 		Whole:         whole,
 		Put:           found.New + found.Changed,
 		Unchanged:     found.Unchanged,
-		Removed:       removed,
+		Changed:       lists.Changed,
+		Removed:       lists.Removed,
+		Everything:    !lists.Complete,
 		DiscardWrites: r.job.DiscardWrites,
 	}
 	if r.job.Full {
