@@ -69,7 +69,6 @@ type Cache struct {
 	ids     ids
 	source  Source
 	limit   time.Duration
-	ready   atomic.Bool
 	listed  atomic.Int64
 
 	through, stale atomic.Int64 // see Stats
@@ -149,7 +148,13 @@ func (c *Cache) raise(change *blob.Change) {
 
 // Fresh takes in that all changes committed before asOf have been applied. It
 // is a time with a monotonic reading, taken before the database was asked.
-func (c *Cache) Fresh(asOf time.Time) { c.fresh.known(asOf) }
+func (c *Cache) Fresh(asOf time.Time) {
+	if stale := c.fresh.age(never) > c.fresh.bound; stale {
+		// The database answers, whatever became of the last look-up.
+		c.flights.answered()
+	}
+	c.fresh.known(asOf)
+}
 
 // Load starts anew: at the beginning, and when what the cache knows no longer
 // holds, because the database is another one or has gone back in time. head is
@@ -162,6 +167,13 @@ func (c *Cache) Load(ctx context.Context, head int64) error {
 	return c.loader.wait(ctx, load)
 }
 
+// Unload starts anew where there is no catalogue: everything is
+// blob.ErrNotReady until Load.
+func (c *Cache) Unload() {
+	c.ids.unload()
+	c.fence.RaiseAll()
+}
+
 // Ready is nil when every kind of read can be answered. Otherwise it is
 // blob.ErrNotReady before the first Load, and later the reason why the ids of
 // the newest catalogue are not there yet.
@@ -170,7 +182,7 @@ func (c *Cache) Ready() error {
 	switch {
 	case current:
 		return nil
-	case !c.ready.Load():
+	case !c.ids.ready.Load():
 		return errors.Join(blob.ErrNotReady, c.loader.lastError())
 	}
 	if err := c.loader.lastError(); err != nil {

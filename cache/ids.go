@@ -3,6 +3,7 @@ package cache
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 
@@ -30,6 +31,8 @@ type ids struct {
 	mu   sync.RWMutex
 	live *roaring64.Bitmap // nil until the first load, and again after drop
 	size int64
+	// ready says that there is a catalogue: from the first load to unload.
+	ready atomic.Bool
 
 	// want is the number of the newest load asked for, have that of the load
 	// that made live what it is. While they differ, live may be out of date
@@ -138,9 +141,22 @@ func (s *ids) need(oldest int64) {
 func (s *ids) drop(head int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.want++
-	s.live, s.size, s.told, s.own = nil, 0, head, nil
+	s.empty(head)
 	return s.want
+}
+
+func (s *ids) empty(head int64) {
+	s.want++ // a load that is under way comes too late
+	s.live, s.size, s.told, s.own = nil, 0, head, nil
+}
+
+// unload is drop where there is nothing to load.
+func (s *ids) unload() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.empty(0)
+	s.have, s.refresh = s.want, false
+	s.ready.Store(false)
 }
 
 // begin starts a load now, and returns its number; 0 if none is needed. There
@@ -166,6 +182,7 @@ func (s *ids) finish(load int64, live *roaring64.Bitmap) {
 	defer s.mu.Unlock()
 	if live != nil && load == s.want {
 		s.live, s.size, s.have, s.moment = live, size, load, s.begun
+		s.ready.Store(true)
 		for _, e := range s.noted {
 			s.set(e)
 		}

@@ -174,6 +174,5 @@ func (c *Cache) loadIDs(ctx context.Context, load int64) error {
 	ids.flush()
 	c.flights.answered()
 	c.ids.finish(load, ids.live)
-	c.ready.Store(true)
 	return nil
 }

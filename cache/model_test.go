@@ -319,7 +319,7 @@ func (w *world) run(seed uint64, script []byte) (err error) {
 	if w.fault == openFlights {
 		w.cache.flights.fence = new(fence.Fence) // which nobody raises
 	}
-	w.cache.ready.Store(true)
+	w.cache.ids.ready.Store(true)
 	go func() { _ = w.cache.Load(context.Background(), 0) }()
 	synctest.Wait()
 	defer func() {

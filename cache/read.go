@@ -77,7 +77,7 @@ type want struct {
 // lookUp gets the entries of products, all or none, that are not older than
 // oldest, or else how old they are.
 func (c *Cache) lookUp(ctx context.Context, wants []want, oldest int64) (stale time.Duration, err error) {
-	if !c.ready.Load() {
+	if !c.ids.ready.Load() {
 		c.flights.misses.Add(int64(len(wants)))
 		return 0, blob.ErrNotReady
 	}
@@ -252,7 +252,7 @@ func (c *Cache) listable(set idsState, oldest int64) bool {
 
 // pageAnew waits for ids that are good, or settles for those that there are.
 func (c *Cache) pageAnew(ctx context.Context, offset, count int64) (ids []int64, total int64, stale time.Duration, err error) {
-	if !c.ready.Load() {
+	if !c.ids.ready.Load() {
 		return nil, 0, 0, blob.ErrNotReady
 	}
 	var set idsState

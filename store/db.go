@@ -15,6 +15,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,6 +51,14 @@ func Open(ctx context.Context, url, command string) (*DB, error) {
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = db.name
 	config.ConnConfig.ConnectTimeout = 10 * time.Second
+	// Later, somebody waits for an answer that may be in the cache as well.
+	var opened atomic.Bool
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		if opened.Load() {
+			c.ConnectTimeout = connectLimit
+		}
+		return nil
+	}
 	db.pool, err = pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database: %w", err)
@@ -58,6 +67,7 @@ func Open(ctx context.Context, url, command string) (*DB, error) {
 		db.Close()
 		return nil, err
 	}
+	opened.Store(true)
 	return db, nil
 }
 
@@ -114,11 +124,36 @@ type State struct {
 	OldSchema bool
 }
 
-const selectState = `
-select c.epoch::text, c.schema_version, c.generation, c.contract, c.builder_version,
-       coalesce(c.source, ''), c.next_loaded_at is not null,
-       coalesce((select max(f.version) from hotshelf.feed f), 0)
+const (
+	selectState = `
+select ` + stateColumns + `
 from hotshelf.catalogue c`
+	stateColumns = `c.epoch::text, c.schema_version, c.generation, c.contract, c.builder_version,
+       coalesce(c.source, ''), c.next_loaded_at is not null,
+       coalesce((select max(f.version) from hotshelf.feed f), 0)`
+)
+
+// stateScan is what stateColumns are read into beside a State.
+type stateScan struct {
+	schema   int
+	contract string
+}
+
+func (r *stateScan) targets(s *State) []any {
+	return []any{
+		&s.Epoch, &r.schema, &s.Generation, &r.contract, &s.BuilderVersion,
+		&s.Source, &s.LoadWaits, &s.Head,
+	}
+}
+
+func (r *stateScan) finish(s *State) (err error) {
+	if r.schema > hotshelf.SchemaVersion {
+		return errNewerSchema(r.schema)
+	}
+	s.OldSchema = r.schema < hotshelf.SchemaVersion
+	s.Contract, err = blob.ParseContract(r.contract)
+	return err
+}
 
 // State reads the record. It returns blob.ErrNotReady where the database has
 // no hotshelf schema, and an error where the schema is newer than the program.
@@ -134,22 +169,15 @@ type querier interface {
 
 func readState(ctx context.Context, q querier) (State, error) {
 	var s State
-	var schema int
-	var contract string
-	err := q.QueryRow(ctx, selectState).Scan(&s.Epoch, &schema, &s.Generation, &contract, &s.BuilderVersion,
-		&s.Source, &s.LoadWaits, &s.Head)
+	var r stateScan
+	err := q.QueryRow(ctx, selectState).Scan(r.targets(&s)...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return s, blob.ErrNotReady
 	}
 	if err != nil {
 		return s, fmt.Errorf("read the catalogue's record: %w", classify(err))
 	}
-	if schema > hotshelf.SchemaVersion {
-		return s, errNewerSchema(schema)
-	}
-	s.OldSchema = schema < hotshelf.SchemaVersion
-	s.Contract, err = blob.ParseContract(contract)
-	return s, err
+	return s, r.finish(&s)
 }
 
 func errNewerSchema(version int) error {

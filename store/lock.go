@@ -14,6 +14,7 @@ import (
 const (
 	maintenanceLock = 0x6873_0001 // load, warm and verify: one at a time, for the session
 	writeLock       = 0x6873_0002 // every change to what is live, for the transaction
+	cleaningLock    = 0x6873_0003 // removing old entries of the feed, for the transaction
 )
 
 const (

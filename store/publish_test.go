@@ -314,11 +314,12 @@ func TestFollow(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		db.Follow(ctx, 50*time.Millisecond, Node{
-			Reset:   func(_ context.Context, s State) error { resets <- s; return nil },
+		db.Follow(ctx, 200*time.Millisecond, Node{
+			Reset:   func(_ context.Context, s State, _ string) error { resets <- s; return nil },
 			Apply:   func(_ context.Context, c blob.Change) error { changes <- c; return nil },
 			Current: func(time.Time) {},
 			Lost:    func(err error) { lost <- err },
+			Deaf:    func(err error) { t.Error(err) },
 		})
 	}()
 	defer func() { cancel(); <-done }()

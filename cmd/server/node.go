@@ -27,7 +27,10 @@ type node struct {
 
 	mu     sync.Mutex
 	reason string // why there is no catalogue to serve; "" when there is
-	loaded bool   // the cache has taken a catalogue in; only the follower uses it
+
+	// What only the follower uses.
+	loaded bool // the cache has taken a catalogue in
+	lost   bool // the feed can't be read
 }
 
 func newNode(c *cache.Cache, log *slog.Logger) *node {
@@ -35,31 +38,42 @@ func newNode(c *cache.Cache, log *slog.Logger) *node {
 }
 
 // follow starts following the feed and returns once the state of the database
-// was taken in for the first time, or could not be for a while. The function
-// ends it.
+// was taken in for the first time, or could not be for a while. It also keeps
+// the feed short. The function ends both.
 func (n *node) follow(ctx context.Context, db *store.DB, maxStaleness time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	done, first := make(chan struct{}), make(chan struct{})
+	first := make(chan struct{})
+	var work sync.WaitGroup
 	var once sync.Once
-	go func() {
-		defer close(done)
-		// A poll may be late or lost before reads have to go through.
-		db.Follow(ctx, min(maxStaleness/4, 250*time.Millisecond), store.Node{
-			Reset: func(ctx context.Context, s store.State) error {
+	work.Go(func() {
+		db.Follow(ctx, maxStaleness, store.Node{
+			Reset: func(ctx context.Context, s store.State, why string) error {
 				defer once.Do(func() { close(first) })
+				if why != "" {
+					n.log.Warn("what is cached may not hold any longer", "reason", why)
+				}
 				return n.reset(ctx, s)
 			},
 			Apply:   n.apply,
-			Current: n.cache.Fresh,
-			Lost:    func(err error) { n.log.Warn("the database can't be followed", "error", err) },
+			Current: n.current,
+			Lost: func(err error) {
+				n.lost = true
+				n.log.Warn("the database can't be followed", "error", err)
+			},
+			Deaf: func(err error) {
+				n.log.Info("changes are found by looking for them: the database sends no notifications", "reason", err)
+			},
 		})
-	}()
+	})
+	work.Go(func() {
+		db.KeepFeedShort(ctx, func(err error) { n.log.Warn("the change feed grows", "error", err) })
+	})
 	select {
 	case <-first:
 	case <-ctx.Done():
 	case <-time.After(firstState):
 	}
-	return func() { cancel(); <-done }
+	return func() { cancel(); work.Wait() }
 }
 
 func (n *node) reset(ctx context.Context, s store.State) error {
@@ -67,10 +81,12 @@ func (n *node) reset(ctx context.Context, s store.State) error {
 	n.version.Store(s.Head)
 	n.generation.Store(s.Generation)
 	if s.OldSchema {
+		n.cache.Unload()
 		n.setReason("the database was set up by an older hotshelf: run warm, which brings it up to date")
 		return nil
 	}
 	if s.Generation == 0 {
+		n.cache.Unload()
 		reason := blob.ErrNotReady.Error()
 		if s.LoadWaits {
 			reason = "a load waits to be published: run warm"
@@ -98,6 +114,14 @@ func (n *node) apply(ctx context.Context, c blob.Change) error {
 		n.log.Info("a new catalogue is live", "generation", c.Generation)
 	}
 	return nil
+}
+
+func (n *node) current(asOf time.Time) {
+	n.cache.Fresh(asOf)
+	if n.lost {
+		n.lost = false
+		n.log.Info("the database is followed again")
+	}
 }
 
 func (n *node) load(ctx context.Context, head int64) error {
