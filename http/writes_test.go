@@ -59,7 +59,7 @@ func (s *scribe) write(ctx context.Context, call string, match blob.Match, remov
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, call)
-	if s.err != nil && s.err != blob.ErrOutcomeUnknown { //nolint:errorlint // a fake's own
+	if s.err != nil && s.err != blob.ErrOutcomeUnknown {
 		return blob.Written{}, s.err
 	}
 	p := sampleProducts()[0]

@@ -17,14 +17,15 @@ import (
 
 type flags struct {
 	cli.Database
-	Addr         address      `help:"Where to listen." default:":8080" placeholder:"HOST:PORT"`
-	AdminAddr    adminAddress `help:"Where metrics, health and profiles are; off for nowhere." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
-	Memory       memory       `help:"What the server may use, such as 256MiB; auto is a quarter of the container's or machine's memory." default:"auto" placeholder:"SIZE"`
-	MaxStaleness staleness    `help:"How old an answer may be after a write through another server." default:"1s" placeholder:"DURATION"`
-	StaleIfError duration     `help:"How old an answer may be while the database can't be reached." default:"5m" placeholder:"DURATION"`
-	CORSOrigin   []string     `help:"Origins whose pages may read the answers; may be given several times." default:"*" placeholder:"ORIGIN"`
-	Storefront   bool         `help:"Have a small storefront at /; --storefront=false turns it off." default:"true"`
-	Check        bool         `help:"Serve nothing, but ask the server that runs with these settings whether it is ready: exit code 0 when it is."`
+	Addr            address      `help:"Where to listen." default:":8080" placeholder:"HOST:PORT"`
+	AdminAddr       adminAddress `help:"Where metrics, health and profiles are; off for nowhere." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
+	Memory          memory       `help:"What the server may use, such as 256MiB; auto is a quarter of the container's or machine's memory." default:"auto" placeholder:"SIZE"`
+	MaxStaleness    staleness    `help:"How old an answer may be after a write through another server." default:"1s" placeholder:"DURATION"`
+	StaleIfError    duration     `help:"How old an answer may be while the database can't be reached." default:"5m" placeholder:"DURATION"`
+	CORSOrigin      []string     `help:"Origins whose pages may read the answers; may be given several times." default:"*" placeholder:"ORIGIN"`
+	WriteTokensFile string       `help:"A file with a name and the SHA-256 of a write token on each line, read again on SIGHUP. Besides, or instead, $$HOTSHELF_WRITE_TOKEN may hold a token. With neither, writes are off." placeholder:"FILE"`
+	Storefront      bool         `help:"Have a small storefront at /; --storefront=false turns it off." default:"true"`
+	Check           bool         `help:"Serve nothing, but ask the server that runs with these settings whether it is ready: exit code 0 when it is."`
 }
 
 const (
@@ -61,6 +62,12 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 		defer func() { _ = adminListener.Close() }()
 	}
 
+	tokens, reload, err := writeTokens(f.WriteTokensFile, log)
+	if err != nil {
+		return err
+	}
+	defer onHangup(reload)()
+
 	// A server that is told to stop has done its work, however far its start is.
 	defer func() {
 		if ctx.Err() != nil {
@@ -93,6 +100,7 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 
 	server := httpd.New(httpd.Config{
 		Catalogue: blobs, Ready: node.ready, CORSOrigins: f.CORSOrigin, Storefront: f.Storefront, Logger: log,
+		Writer: db, Tokens: tokens, Wrote: blobs.Wrote,
 		Observe: func() httpd.Reading { return observe(blobs, db, node) },
 	})
 	stopAdmin := serveAdmin(adminListener, server, log)
