@@ -66,6 +66,7 @@ func (a *Admin) metrics(ctx *fasthttp.RequestCtx) {
 	a.server.writeReading(&e)
 	writeBuild(&e)
 	metrics.WriteProcessMetrics(&e)
+	metrics.WriteFDMetrics(&e)
 	static(ctx, valueMetrics, valueNoStore, e.Bytes())
 }
 

@@ -12,7 +12,7 @@ import (
 // counted are the statuses with a count of their own; the last place takes all
 // others.
 var counted = [...]int{
-	200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 412, 413, 415, 422, 429, 431, 500, 503, 0,
+	200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 412, 413, 415, 422, 429, 431, 500, 503, 504, 0,
 }
 
 // placeOf finds a status's place in counted.
