@@ -58,6 +58,7 @@ func killed(t *testing.T, rounds, products int) {
 		showsAll(t, s, next)
 		r.stop()
 		accountCloses(t, filepath.Join(dir, "report.json"), url, "catalog", int64(round+1))
+		must(t, dir, "warm", flag, "--quiet", "--verify")
 		live = next
 	}
 	schemas := psql(t, url, `select string_agg(nspname, ' ' order by nspname) from pg_namespace where nspname !~ '^(pg_|information|public)'`)
