@@ -93,6 +93,11 @@ func (b *Bar) Set(n int64) {
 	spent := now.Sub(b.start)
 	rate := float64(n) / spent.Seconds()
 	left := time.Duration(float64(b.total-n) / rate * float64(time.Second))
-	fmt.Fprintf(b.p.w, "%s: %d of %d %s (%d %%), %.0f/s, %s left\n",
-		b.name, n, b.total, b.unit, 100*n/max(b.total, 1), rate, max(left, 0).Round(time.Second))
+	amount := func(n int64) string { return fmt.Sprint(n) }
+	unit := " " + b.unit
+	if b.unit == "bytes" {
+		amount, unit = size, ""
+	}
+	fmt.Fprintf(b.p.w, "%s: %s of %s%s (%d %%), %s/s, %s left\n", b.name, amount(n), amount(b.total), unit,
+		100*n/max(b.total, 1), amount(int64(rate)), max(left, 0).Round(time.Second))
 }
