@@ -60,6 +60,7 @@ type builder struct {
 	zip    *gzip.Writer
 	zipped bytes.Buffer
 	data   []byte
+	packed []byte
 }
 
 func newBuilder() *builder {
@@ -71,52 +72,53 @@ func newBuilder() *builder {
 }
 
 // build makes the answers of a row, and says how many bytes of the heap their
-// data takes. All of it lies in one piece of memory.
+// data takes.
 func (b *builder) build(row *blob.Row) (*blob.Answers, int64) {
-	var ends [8]int
-	b.data = b.data[:0]
-	for i, stored := range [][]byte{row.Detail, row.Styles, row.Related} {
-		from := len(b.data)
-		b.data = blob.AppendWire(b.data, stored)
-		ends[2*i] = len(b.data)
-		if body := b.data[from:]; len(body) >= gzipMin {
-			zipped := b.gzip(body)
+	b.data = blob.AppendWire(b.data[:0], row.Detail)
+	detail := len(b.data)
+	b.data = blob.AppendWire(b.data, row.Styles)
+	styles := len(b.data) - detail
+	b.data = blob.AppendWire(b.data, row.Related)
+	return b.answers(row, detail, styles)
+}
+
+// answers makes the answers of a row whose identity forms are b.data, one
+// behind the other: detail bytes, styles bytes, and those of related. All data
+// of the result lies in one piece of memory.
+func (b *builder) answers(row *blob.Row, detail, styles int) (*blob.Answers, int64) {
+	starts := [4]int{0, detail, detail + styles, len(b.data)}
+	var zipped [3]int
+	for i := range zipped {
+		if body := b.data[starts[i]:starts[i+1]]; len(body) >= gzipMin {
 			// At least a tenth, or it is not worth its memory.
-			if len(zipped) < len(body)-len(body)/10 {
-				b.data = append(b.data, zipped...)
+			if short := b.gzip(body); len(short) < len(body)-len(body)/10 {
+				b.data = append(b.data, short...)
+				zipped[i] = len(short)
 			}
 		}
-		ends[2*i+1] = len(b.data)
 	}
+	tags := len(b.data)
 	b.data = blob.AppendETag(b.data, row.Version, row.Hash, "")
-	ends[6] = len(b.data)
+	gzipTag := len(b.data)
 	b.data = blob.AppendETag(b.data, row.Version, row.Hash, "-gzip")
-	ends[7] = len(b.data)
 
 	// append rounds up to the allocator's size, which is what it costs.
 	data := append([]byte(nil), b.data...)
-	from := 0
-	next := func(i int) []byte {
-		part := data[from:ends[i]:ends[i]]
-		from = ends[i]
-		return part
-	}
-	answer := func(i int) blob.Answer {
-		a := blob.Answer{Body: next(i)}
-		if zipped := next(i + 1); len(zipped) > 0 {
-			a.Gzip = zipped
-		}
-		return a
-	}
+	part := func(from, to int) []byte { return data[from:to:to] }
 	a := &blob.Answers{
 		ProductID: row.ProductID,
 		Version:   row.Version,
 		Contract:  row.Contract,
-		Detail:    answer(0),
-		Styles:    answer(2),
-		Related:   answer(4),
-		ETag:      next(6),
-		GzipETag:  next(7),
+		ETag:      part(tags, gzipTag),
+		GzipETag:  part(gzipTag, len(data)),
+	}
+	from := starts[3]
+	for i, answer := range [...]*blob.Answer{&a.Detail, &a.Styles, &a.Related} {
+		answer.Body = part(starts[i], starts[i+1])
+		if zipped[i] > 0 {
+			answer.Gzip = part(from, from+zipped[i])
+			from += zipped[i]
+		}
 	}
 	a.FeaturesFrom, a.FeaturesTo = blob.FeaturesSpan(a.Detail.Body)
 	return a, int64(cap(data))

@@ -46,9 +46,9 @@ type Source interface {
 
 // Config says how to make a Cache.
 type Config struct {
-	// Bytes is the budget of the entries, measured as they lie on the heap.
-	// About 2 % more goes to ristretto's sketch, 512 KiB to the fence and 1 bit
-	// for each product to the ids; Go's collector wants its share on top.
+	// Bytes is the budget of entries and packed rows, measured as they lie on
+	// the heap. About 2 % more goes to ristretto's sketch, 512 KiB to the fence
+	// and 1 bit for each product to the ids; Go's collector wants its share on top.
 	Bytes int64
 	// MissTimeout is how long a read waits for the database.
 	MissTimeout time.Duration
@@ -65,6 +65,7 @@ type Cache struct {
 	fence   fence.Fence
 	fresh   freshness
 	store   store
+	packed  *packed
 	flights *flights
 	ids     ids
 	source  Source
@@ -73,6 +74,8 @@ type Cache struct {
 
 	through, stale atomic.Int64 // see Stats
 
+	bytes     int64 // the budget
+	divided   int64 // the number of the load of ids for which; the loader's
 	ristretto *ristretto.Cache[int64, *entry]
 	left      *departures
 	loader    loader
@@ -95,9 +98,10 @@ func New(config Config) (*Cache, error) {
 }
 
 func newCache(config Config, s store) *Cache {
-	c := &Cache{source: config.Source, store: s, limit: config.MissTimeout}
+	c := &Cache{source: config.Source, store: s, limit: config.MissTimeout, bytes: config.Bytes}
 	c.fresh.begin(config.MaxStaleness, config.StaleIfError)
-	c.flights = newFlights(config.Source, s, &c.fence, &c.fresh, c.limit)
+	c.packed = newPacked(s, &c.fence)
+	c.flights = newFlights(config.Source, s, c.packed, &c.fence, &c.fresh, c.limit)
 	c.loader.start(c)
 	return c
 }
@@ -197,6 +201,7 @@ func (c *Cache) Ready() error {
 type Stats struct {
 	Listed     int64 // products that Many and Page were asked for
 	Misses     int64 // products that were asked for and not in the cache
+	Unpacked   int64 // products whose entry was made from a packed row
 	Coalesced  int64 // of these, products that were being looked up already
 	Through    int64 // of these, products that were in the cache but may have been too old
 	Stale      int64 // products that were served although too old
@@ -206,7 +211,8 @@ type Stats struct {
 	Waiting    int64 // products that wait for a look-up to start, now
 	Evicted    int64 // entries that made room for others
 	Entries    int64 // now
-	Bytes      int64 // cost of the entries, now
+	Packed     int64 // packed rows, now
+	Bytes      int64 // cost of entries and packed rows, now
 	Limit      int64 // what Bytes may be
 	Products   int64 // live products, now
 	// Staleness is how long ago the feed's head was last known, now; years
@@ -226,6 +232,7 @@ func (c *Cache) Stats() Stats {
 	s := Stats{
 		Listed:     c.listed.Load(),
 		Misses:     f.misses.Load(),
+		Unpacked:   c.packed.unpacked.Load(),
 		Coalesced:  f.coalesced.Load(),
 		Through:    c.through.Load(),
 		Stale:      c.stale.Load(),
@@ -237,12 +244,13 @@ func (c *Cache) Stats() Stats {
 		Staleness:  c.fresh.age(never),
 	}
 	s.ReadsThrough = s.Staleness > c.fresh.bound
+	s.Packed, s.Bytes = c.packed.used()
+	s.Limit = c.bytes
 	if c.ristretto != nil {
-		s.Limit = c.ristretto.MaxCost()
-		s.Bytes = s.Limit - c.ristretto.RemainingCost()
+		s.Bytes += c.ristretto.MaxCost() - c.ristretto.RemainingCost()
 		s.Evicted = c.left.evicted.Load()
 		// An entry that is being put in can be replaced before it is counted.
-		s.Entries = max(f.kept.Load()-c.left.all.Load(), 0)
+		s.Entries = max(f.kept.Load()+c.packed.passed.Load()-c.left.all.Load(), 0)
 	}
 	return s
 }

@@ -269,6 +269,7 @@ func TestPage(t *testing.T) {
 func TestColdPageIsOneRoundTrip(t *testing.T) {
 	db := newShelf(rows(1, 2000)...)
 	c := newLoaded(t, db)
+	db.looked() // the sample
 	if got := list(t, c, 1000, 500); len(got) != 500 || got[0] != 1001 {
 		t.Errorf("%d products from %v", len(got), got[:1])
 	}

@@ -48,6 +48,7 @@ const (
 type flights struct {
 	source Source
 	store  store
+	packed *packed
 	fence  *fence.Fence
 	fresh  *freshness
 	limit  time.Duration
@@ -56,7 +57,7 @@ type flights struct {
 	base     context.Context
 	stop     context.CancelFunc
 	workers  sync.WaitGroup
-	builders sync.Pool
+	builders *sync.Pool
 	landed   chan struct{} // closed: done of a flight that was not needed
 
 	mu     sync.Mutex
@@ -87,12 +88,14 @@ type flight struct {
 	next    *flight // of the same product, once this one has finished
 }
 
-func newFlights(source Source, store store, fence *fence.Fence, fresh *freshness, limit time.Duration) *flights {
-	f := &flights{source: source, store: store, fence: fence, fresh: fresh, limit: limit, open: make(map[int64]*flight)}
+func newFlights(source Source, store store, packed *packed, fence *fence.Fence, fresh *freshness, limit time.Duration) *flights {
+	f := &flights{
+		source: source, store: store, packed: packed, fence: fence, fresh: fresh, limit: limit,
+		builders: packed.builders, open: make(map[int64]*flight),
+	}
 	f.base, f.stop = context.WithCancel(context.Background())
 	f.landed = make(chan struct{})
 	close(f.landed)
-	f.builders.New = func() any { return newBuilder() }
 	return f
 }
 
@@ -270,6 +273,12 @@ func (f *flights) fly(b *builder, batch []*flight) {
 		return
 	}
 
+	f.packed.forget(ids)
+	for _, fl := range batch {
+		if fl.old == nil { // which may have been unpacked meanwhile
+			fl.old, _ = f.store.Get(fl.id)
+		}
+	}
 	// As a map, for the rows come in any order and the ids of a page are many.
 	missing := make(map[int64]*flight, len(batch))
 	for _, fl := range batch {
@@ -344,6 +353,9 @@ func (f *flights) land(b *builder, fl *flight, row *blob.Row) {
 		f.kept.Add(1)
 	}
 	close(fl.done)
+	if row != nil {
+		f.packed.keep(b, e)
+	}
 }
 
 // close ends all flights and waits for the workers.

@@ -29,6 +29,7 @@ type fault int
 const (
 	sound       fault = iota
 	noFence           // cached entries are served whatever their stamps say
+	unfenced          // so are packed rows
 	openFlights       // flights can be joined whatever their stamps say
 	lostNote          // ids lose the changes that come during a load
 )
@@ -240,6 +241,9 @@ func (w *world) step(rng *rand.Rand, op byte) {
 		w.store.settle(rng)
 	case 24:
 		w.store.evict(id)
+		if rng.IntN(4) == 0 {
+			w.pack() // which forgets all
+		}
 	case 25: // a caller leaves
 		if len(w.reads) > 0 {
 			w.reads[rng.IntN(len(w.reads))].cancel()
@@ -313,8 +317,13 @@ func (w *world) run(seed uint64, script []byte) (err error) {
 	}
 	w.store = &faultyStore{rng: rand.New(rand.NewPCG(seed, 1)), orderly: w.orderly, table: newTableStore()}
 	w.cache = newCache(Config{Source: w, MissTimeout: time.Second, MaxStaleness: time.Hour}, w.store)
-	if w.fault == noFence {
+	w.pack()
+	switch w.fault {
+	case noFence:
 		w.store.fresh = &w.cache.fence
+	case unfenced:
+		w.cache.packed.fence = new(fence.Fence)
+		w.cache.packed.fence.RaiseAll() // as Load does
 	}
 	if w.fault == openFlights {
 		w.cache.flights.fence = new(fence.Fence) // which nobody raises
@@ -354,6 +363,28 @@ func (w *world) run(seed uint64, script []byte) (err error) {
 		}
 	}
 	return w.judge()
+}
+
+// modelCodec is for rows like those of the model.
+var modelCodec = sync.OnceValue(func() *codec {
+	var list []blob.Row
+	for i := range int64(500) {
+		list = append(list, row(i*i*i, i*7919))
+	}
+	c, _, _, err := measure(list)
+	if err != nil {
+		panic(err)
+	}
+	return c
+})
+
+// pack has the cache keep packed rows, so few that they are forgotten soon.
+func (w *world) pack() {
+	w.cache.packed.size = 1000
+	w.cache.packed.reset(modelCodec(), 4, 2*1000+4*8)
+	if w.cache.packed.codec == nil {
+		panic("nothing is packed")
+	}
 }
 
 // faultyStore drops, delays, reorders and forgets.
@@ -431,6 +462,7 @@ func (s *faultyStore) evict(id int64) {
 
 // play runs one script in a bubble.
 func play(t *testing.T, seed uint64, script []byte, orderly bool, planted fault) (err error) {
+	modelCodec() // it has channels, which would belong to the first bubble
 	synctest.Test(t, func(*testing.T) {
 		err = (&world{orderly: orderly, fault: planted}).run(seed, script)
 	})
@@ -458,6 +490,7 @@ func TestModel(t *testing.T) {
 func TestModelFindsFaults(t *testing.T) {
 	for name, planted := range map[string]fault{
 		"cached entries without a fence":  noFence,
+		"packed rows without a fence":     unfenced,
 		"look-ups joined without a fence": openFlights,
 		"changes lost during a load":      lostNote,
 	} {

@@ -31,13 +31,15 @@ func (c *Cache) Get(ctx context.Context, id int64) (a *blob.Answers, stale time.
 	return e.answers, stale, nil
 }
 
-// hit returns what the store has of a product. Where that is no older than
+// hit returns what the cache has of a product. Where that is no older than
 // oldest it is good; else it is nil, or may be served when nothing newer can
 // be had.
 func (c *Cache) hit(id, oldest int64) (e *entry, good bool) {
 	e, ok := c.store.Get(id)
 	if !ok || !c.fence.Holds(id, e.stamp) {
-		return nil, false
+		if e, ok = c.packed.get(id); !ok {
+			return nil, false
+		}
 	}
 	return e, e.moment >= oldest
 }

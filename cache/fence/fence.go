@@ -12,7 +12,10 @@
 // and the commit before the Raise.
 package fence
 
-import "sync/atomic"
+import (
+	"encoding/binary"
+	"sync/atomic"
+)
 
 // Stripes is how many counters there are. Ids share a counter when they are
 // equal modulo Stripes, so dense ids spread evenly; a shared counter costs an
@@ -28,6 +31,20 @@ const Stripes = 1 << 16
 type Stamp struct {
 	count      uint64
 	generation uint64
+}
+
+// Append appends the stamp to dst, in two bytes or a few more, for copies that
+// are kept as bytes.
+func (s Stamp) Append(dst []byte) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(dst, s.count), s.generation)
+}
+
+// ReadStamp reads what Append has written, and returns what follows it.
+func ReadStamp(b []byte) (s Stamp, rest []byte) {
+	var n, m int
+	s.count, n = binary.Uvarint(b)
+	s.generation, m = binary.Uvarint(b[n:])
+	return s, b[n+m:]
 }
 
 // Fence is ready to use as its zero value. It must not be copied. Its methods

@@ -1,0 +1,253 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"reflect"
+	"runtime"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hotshelf/hotshelf/blob"
+	"github.com/hotshelf/hotshelf/cache/fence"
+)
+
+// realisticCodec is made from realistic products.
+func realisticCodec(t testing.TB) *codec {
+	t.Helper()
+	var rows []blob.Row
+	for id := range int64(sampled) {
+		rows = append(rows, realistic(id*997))
+	}
+	c, _, _, err := measure(rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// filled is a store for rows of the given number of segments.
+func filled(t testing.TB, segments int64) *packed {
+	t.Helper()
+	p := newPacked(newTableStore(), new(fence.Fence))
+	p.reset(realisticCodec(t), segments*600, segments*segmentSize+8192*segments)
+	return p
+}
+
+// TestRecord: what comes out of a segment is what went into it.
+func TestRecord(t *testing.T) {
+	var f fence.Fence
+	for range 300 {
+		f.Raise(5)
+		f.RaiseAll()
+	}
+	for _, r := range []record{
+		{data: []byte("y")},
+		{version: 1<<63 - 1, hash: -1, contract: blob.Atelier, moment: 4611686018427000000, stamp: f.Stamp(5), detail: 1 << 30, styles: 1 << 30, all: 1 << 31, data: []byte("x")},
+		{version: 7, hash: 1 << 62, stamp: f.Stamp(6), detail: 3, styles: 2, all: 9, data: bytes.Repeat([]byte{0xff}, 500)},
+	} {
+		got := readRecord(r.appendTo(nil))
+		if diff := cmp.Diff(r, got, cmp.AllowUnexported(record{}, fence.Stamp{})); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// TestPacked: an entry made from a packed row is the one that was built from
+// the database's, is handed to the store, and is gone once its fence is raised.
+func TestPacked(t *testing.T) {
+	p := filled(t, 4)
+	b := newBuilder()
+	entries := make(map[int64]*entry)
+	for id := int64(1); id <= 500; id++ {
+		r := realistic(id)
+		r.Contract = blob.Contract(id % 2)
+		e := &entry{stamp: p.fence.Stamp(id), moment: id * 1e9, hash: r.Hash}
+		var size int64
+		e.answers, size = b.build(&r)
+		e.cost = entryOverhead + size
+		entries[id] = e
+		p.keep(b, e)
+	}
+	for id, want := range entries {
+		got, ok := p.get(id)
+		if !ok {
+			t.Fatalf("product %d is not there", id)
+		}
+		if !reflect.DeepEqual(want, got) {
+			t.Fatal(cmp.Diff(want, got, cmp.AllowUnexported(entry{}, fence.Stamp{})))
+		}
+		if stored, _ := p.store.Get(id); stored != got {
+			t.Fatalf("product %d was not handed to the store", id)
+		}
+	}
+	p.fence.Raise(7)
+	p.forget([]int64{8, 9, 1000})
+	for id, want := range map[int64]bool{6: true, 7: false, 8: false, 9: false, 10: true, 501: false} {
+		if _, ok := p.get(id); ok != want {
+			t.Errorf("product %d: there is %v, want %v", id, ok, want)
+		}
+	}
+	p.reset(nil, 0, 0)
+	p.keep(b, entries[10])
+	if _, ok := p.get(10); ok {
+		t.Error("a product was kept after the reset")
+	}
+}
+
+// lateStore has what it is told to keep when it is waited for.
+type lateStore struct {
+	*tableStore
+	late int
+}
+
+func (s *lateStore) Set(id int64, e *entry, cost int64) bool {
+	s.late++
+	return s.tableStore.Set(id, e, cost)
+}
+
+func (s *lateStore) Wait() { s.late = 0 }
+
+// TestPackedSettles: a row is not taken away before the entries that were made
+// from it have settled, or they could come up behind those of a later look-up.
+func TestPackedSettles(t *testing.T) {
+	for name, takeAway := range map[string]func(p *packed){
+		"forget": func(p *packed) { p.forget([]int64{1}) },
+		"reset":  func(p *packed) { p.reset(nil, 0, 0) },
+		"turn": func(p *packed) {
+			for id := int64(2); p.find(1) != nil; id++ {
+				p.append(id, make([]byte, 1000))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := filled(t, 2)
+			s := &lateStore{tableStore: newTableStore()}
+			p.store = s
+			r := realistic(1)
+			b := newBuilder()
+			e := &entry{stamp: p.fence.Stamp(1), hash: r.Hash}
+			e.answers, _ = b.build(&r)
+			p.keep(b, e)
+			if _, ok := p.get(1); !ok || s.late != 1 {
+				t.Fatal(ok, s.late)
+			}
+			takeAway(p)
+			if _, ok := p.get(1); ok || s.late != 0 {
+				t.Errorf("there is %v, %d entries have not settled", ok, s.late)
+			}
+		})
+	}
+}
+
+// TestPackedForgetsTheOldest: it takes no more than its size, whatever comes.
+func TestPackedForgetsTheOldest(t *testing.T) {
+	p := filled(t, 3)
+	b := newBuilder()
+	huge := &entry{answers: &blob.Answers{ProductID: 1}}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 200_000 { // which does not compress
+		huge.answers.Detail.Body = append(huge.answers.Detail.Body, byte(rng.Uint32()))
+	}
+	p.keep(b, huge)
+	if rows, _ := p.used(); rows != 0 {
+		t.Error("a product was kept that takes nearly all there is")
+	}
+	const count, size = 5000, 300
+	for id := int64(1); id <= count; id++ {
+		p.append(id, bytes.Repeat([]byte{byte(id)}, size))
+	}
+	first := int64(0)
+	for id := int64(1); id <= count; id++ {
+		link := p.find(id)
+		if link != nil && (len(link) != linkSize+size || link[linkSize] != byte(id)) {
+			t.Fatalf("product %d: %v", id, link)
+		}
+		if link != nil && first == 0 {
+			first = id
+		}
+		if (link == nil) != (first == 0) {
+			t.Fatalf("product %d: there is %v, though the first is %d", id, link != nil, first)
+		}
+	}
+	rows, used := p.used()
+	if kept := count - first + 1; rows != kept || rows < 2*segmentSize/(linkSize+size) || rows > 3*segmentSize/(linkSize+size) {
+		t.Errorf("%d rows, %d can be found", rows, kept)
+	}
+	if limit := int64(3*segmentSize + 8*len(p.heads)); used != limit {
+		t.Errorf("%d bytes are used, want %d", used, limit)
+	}
+}
+
+// TestPackedCostIsHonest compares the heap with what packed rows claim to take,
+// after many have come and gone.
+func TestPackedCostIsHonest(t *testing.T) {
+	if testing.Short() || raceEnabled {
+		t.Skip("measures the heap")
+	}
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	p := filled(t, 160)
+	for id := range int64(400_000) {
+		p.append(id+1, bytes.Repeat([]byte{1}, 400))
+	}
+	used := heap() - before
+	rows, claimed := p.used()
+	t.Logf("%d rows take %d bytes and claim %d", rows, used, claimed)
+	if used > claimed*21/20 || used < claimed*17/20 {
+		t.Errorf("%d bytes are used, %d claimed", used, claimed)
+	}
+	runtime.KeepAlive(p)
+}
+
+// TestDivide: a catalogue that does not fit as entries is packed, answered from
+// packed rows without the database, and looked up again after a publish.
+func TestDivide(t *testing.T) {
+	const count = 4000
+	shelf := newShelf()
+	for id := int64(1); id <= count; id++ {
+		shelf.put(realistic(id))
+	}
+	c := newSized(t, shelf, 6<<20) // as entries they take twice as much
+	read := func() (looked int64) {
+		t.Helper()
+		before := c.Stats().Misses
+		for id := int64(1); id <= count; id++ {
+			if a, _, err := c.Get(context.Background(), id); err != nil || a.ProductID != id {
+				t.Fatal(a, err)
+			}
+		}
+		return c.Stats().Misses - before
+	}
+	if looked := read(); looked != count {
+		t.Errorf("%d products looked up at first", looked)
+	}
+	if looked := read(); looked != 0 {
+		t.Errorf("%d products looked up again", looked)
+	}
+	s := c.Stats()
+	if s.Packed != count || s.Unpacked == 0 || s.Bytes > 6<<20 {
+		t.Errorf("%+v", s)
+	}
+	t.Logf("%+v", s)
+	c.Apply(blob.Change{Version: 2, Generation: 2})
+	if looked := read(); looked != count {
+		t.Errorf("%d products looked up after a publish", looked)
+	}
+
+	large := newSized(t, shelf, 64<<20)
+	if _, _, err := large.Get(context.Background(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if s := large.Stats(); s.Packed != 0 || large.ristretto.MaxCost() != 64<<20 {
+		t.Errorf("packed, though everything fits: %+v", s)
+	}
+}
