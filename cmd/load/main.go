@@ -17,6 +17,8 @@ type flags struct {
 	Report     string    `help:"Where to write the account of every file as JSON." placeholder:"FILE"`
 	MaxRejects etl.Limit `help:"How many lines may be rejected before the load fails: a number, or a percentage such as 0.5%." placeholder:"LIMIT"`
 	Quiet      bool      `help:"No progress and no table."`
+
+	OnlyIfEmpty bool `help:"Do nothing where a catalogue is live or a load waits: for setting a database up unattended."`
 }
 
 func main() {
@@ -24,9 +26,12 @@ func main() {
 }
 
 func run(ctx context.Context, f flags, io cli.IO) error {
-	// A directory that can't be loaded needs no database to say so.
-	if err := etl.Check(f.Dir); err != nil {
-		return err
+	// A directory that can't be loaded needs no database to say so; one that may
+	// not be needed can be missing.
+	if !f.OnlyIfEmpty {
+		if err := etl.Check(f.Dir); err != nil {
+			return err
+		}
 	}
 	say, warn := cli.Lines(io, f.Quiet)
 	db, closeDB, err := f.Open(ctx, "load", say, warn)
@@ -34,6 +39,12 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 		return err
 	}
 	defer closeDB()
+	if f.OnlyIfEmpty {
+		empty, err := cli.Empty(ctx, db)
+		if err != nil || !empty {
+			return err
+		}
+	}
 	job := cli.LoadJob{
 		Dir: f.Dir, Source: "import", Rejects: f.Rejects, Report: f.Report, MaxRejects: f.MaxRejects, Quiet: f.Quiet,
 	}

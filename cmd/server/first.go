@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hotshelf/hotshelf/blob"
 	"github.com/hotshelf/hotshelf/cmd/internal/cli"
 	"github.com/hotshelf/hotshelf/sample"
 	"github.com/hotshelf/hotshelf/store"
@@ -38,12 +37,9 @@ func firstCatalogue(ctx context.Context, db *store.DB, dataDir string, streams c
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("make the sample catalogue: %w", err)
 	}
-	state, err := db.State(ctx)
-	if err != nil && !errors.Is(err, blob.ErrNotReady) {
+	empty, err := cli.Empty(ctx, db)
+	if err != nil || !empty {
 		return err
-	}
-	if state.Generation > 0 || state.LoadWaits {
-		return nil
 	}
 	log.Info("the database is empty: making a sample catalogue", "products", sampleProducts)
 	defer func() { _ = os.RemoveAll(dir) }()

@@ -24,12 +24,16 @@ type flags struct {
 
 	Report string `help:"Where to write what was done, as JSON." placeholder:"FILE"`
 	Quiet  bool   `help:"No progress and no summary."`
+
+	OnlyIfEmpty bool `help:"Do nothing where a catalogue is live already: for setting a database up unattended."`
 }
 
 // Validate is called by kong: what does not go together is a wrong command line.
 func (f flags) Validate() error {
 	publishes := f.Contract != "" || f.Full || f.Accept || f.DiscardWrites
 	switch {
+	case f.OnlyIfEmpty && (f.Verify || len(f.Products) > 0):
+		return errors.New("--only-if-empty is for the first warm: it goes with neither --verify nor --products")
 	case f.Verify && (publishes || len(f.Products) > 0):
 		return errors.New("--verify changes nothing: it goes with --report and --quiet only")
 	case len(f.Products) > 0 && publishes:
@@ -66,6 +70,12 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 		return err
 	}
 	defer closeDB()
+	if f.OnlyIfEmpty {
+		published, err := cli.Published(ctx, db)
+		if err != nil || published {
+			return err
+		}
+	}
 	if f.Verify {
 		return cli.Verify(ctx, db, cli.VerifyJob{Report: f.Report, Quiet: f.Quiet}, io)
 	}
