@@ -26,6 +26,8 @@ type shelf struct {
 	loads int
 	// during, if set, is called in each look-up before it reads.
 	during func(ctx context.Context, ids []int64) error
+	// duringLoad is the same for loads of ids.
+	duringLoad func(ctx context.Context) error
 }
 
 func newShelf(rows ...blob.Row) *shelf {
@@ -58,7 +60,12 @@ func (s *shelf) Lookup(ctx context.Context, ids []int64) ([]blob.Row, error) {
 	return rows, nil
 }
 
-func (s *shelf) LiveIDs(_ context.Context, each func(id int64)) error {
+func (s *shelf) LiveIDs(ctx context.Context, each func(id int64)) error {
+	if s.duringLoad != nil {
+		if err := s.duringLoad(ctx); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loads++

@@ -217,7 +217,7 @@ func (c *Cache) renew(ctx context.Context, answers []*blob.Answers, ids []int64)
 		}
 	}
 	c.listed.Add(int64(len(wants)))
-	if _, err := c.lookUp(ctx, wants, c.fresh.now()); err != nil {
+	if _, err := c.lookUp(ctx, wants, c.fresh.now()+1); err != nil {
 		return err
 	}
 	for _, w := range wants {
@@ -277,7 +277,7 @@ func (c *Cache) pageAnew(ctx context.Context, offset, count int64) (ids []int64,
 		attempt := c.loader.next()
 		c.ids.need(c.fresh.now() - int64(c.fresh.bound))
 		c.loader.ask()
-		if set.loaded && c.flights.isDown() {
+		if set.loaded && c.fresh.ageOf(set) <= c.fresh.limit && c.flights.isDown() {
 			err = fmt.Errorf("load the ids of the list while the database does not answer: %w", blob.ErrUnavailable)
 			break
 		}
