@@ -48,10 +48,14 @@ func Main[Flags any](name, description string, run func(ctx context.Context, fla
 func execute[Flags any](ctx context.Context, name, description string,
 	run func(context.Context, Flags, IO) error, io IO,
 ) int {
-	var flags Flags
+	var flags struct {
+		Command Flags `embed:""`
+		// Not by a variable: deployments use HOTSHELF_VERSION to name what they run.
+		Version kong.VersionFlag `help:"Say which version this is." env:"-"`
+	}
 	helped := false
 	parser, err := kong.New(&flags, kong.Name(name), kong.Description(description),
-		kong.DefaultEnvars("HOTSHELF"), kong.Writers(io.Stdout, io.Stderr),
+		kong.DefaultEnvars("HOTSHELF"), kong.Vars{"version": name + " " + version()}, kong.Writers(io.Stdout, io.Stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.ValueFormatter(describe),
 		kong.Exit(func(int) { helped = true }))
 	if err != nil {
@@ -74,7 +78,7 @@ func execute[Flags any](ctx context.Context, name, description string,
 		fmt.Fprintf(io.Stderr, "%s: %s\nUsage: %s%s (%s --help says more)\n", name, message, name, parser.Model.Summary(), name)
 		return exitUsage
 	}
-	err = run(ctx, flags, io)
+	err = run(ctx, flags.Command, io)
 	switch {
 	case err == nil:
 		return 0

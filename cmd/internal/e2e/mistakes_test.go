@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -182,6 +183,9 @@ func TestHelpIsComplete(t *testing.T) {
 		"sample": {"products", "seed", "edition"},
 	} {
 		help := must(t, dir, name, "--help")
+		if out := must(t, dir, name, "--version"); !strings.HasPrefix(out, name+" ") || !strings.Contains(out, runtime.Version()) || !strings.Contains(help, "--version") {
+			t.Errorf("%s --version says %q", name, out)
+		}
 		for _, flag := range flags {
 			env := "HOTSHELF_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 			if flag == "database-url" {
