@@ -15,7 +15,7 @@ GOLANGCI_LINT  = $(TOOLS)/golangci-lint
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help run test race soak fuzz bench vet lint fmt tools vuln ci
+.PHONY: help run test race soak fuzz bench figures vet lint fmt tools vuln ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,9 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 
 bench: ## the Go benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
+
+figures: ## the figures of bench/RESULTS.md but for the load, on a quiet machine (half an hour)
+	@set -e; for suite in hit miss ramp box scale; do go run ./cmd/bench $$suite --data .hotshelf-bench; done
 
 vet: ## go vet, of the long tests and of the other system as well
 	go vet ./...

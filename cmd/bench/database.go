@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 // database is the private PostgreSQL of a bench, with the settings that it has
 // for everyone.
 type database struct {
+	dir        string
 	server     *embedded.Server
 	conn       *pgx.Conn
 	postmaster int // 0 where it can't be told
@@ -28,7 +30,7 @@ func startDatabase(ctx context.Context, dir string) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &database{server: server}
+	d := &database{dir: dir, server: server}
 	if err := d.connect(ctx); err != nil {
 		return nil, errors.Join(err, d.stop())
 	}
@@ -56,6 +58,30 @@ func (d *database) stop() error {
 		_ = d.conn.Close(ctx) // the server ends it otherwise
 	}
 	return d.server.Stop()
+}
+
+// resetSettings takes back what a suite has set for itself.
+const resetSettings = `alter system reset all`
+
+// restart stops PostgreSQL and starts it again. Its URL stays.
+func (d *database) restart(ctx context.Context) (err error) {
+	if err := d.stop(); err != nil {
+		return err
+	}
+	if d.server, err = embedded.Start(ctx, d.dir, embedded.Options{}); err != nil {
+		return err
+	}
+	return d.connect(ctx)
+}
+
+// pin holds PostgreSQL, with the processes that it will start, to some CPUs.
+func (d *database) pin(cpus []int) error {
+	for _, pid := range family(d.postmaster) {
+		if err := pin(pid, cpus); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // exec runs statements.

@@ -23,7 +23,29 @@ type Figures struct {
 	Runs     []Run             `json:"runs"`
 	Ratios   []Ratio           `json:"ratios"`
 	Bounds   []Bound           `json:"bounds"`
-	Notes    []string          `json:"notes"`
+	// Latencies are drawn; what follows is for the suites that have any.
+	Latencies []Latency `json:"latencies,omitempty"`
+	Notes     []string  `json:"notes"`
+	// Files are what a reader needs to repeat it, such as a peer's configuration.
+	Files []File `json:"attached,omitempty"`
+}
+
+// Latency is how long a contender's requests took.
+type Latency struct {
+	Contender string  `json:"contender"`
+	Points    []Point `json:"points"`
+}
+
+// Point says that Share of the requests, from 0 to 1, took Seconds at most.
+type Point struct {
+	Share   float64 `json:"share"`
+	Seconds float64 `json:"seconds"`
+}
+
+// File is a text that goes with the figures.
+type File struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
 }
 
 // Machine is where the figures were made. What could not be found out is empty.
@@ -61,24 +83,34 @@ type Ratio struct {
 	Median float64   `json:"median"`
 	Min    float64   `json:"min"`
 	Max    float64   `json:"max"`
-	// AtMost is the target for the median; 0 for none.
-	AtMost float64 `json:"at_most,omitempty"`
+	// AtMost and AtLeast are the target for the median; 0 for none.
+	AtMost  float64 `json:"at_most,omitempty"`
+	AtLeast float64 `json:"at_least,omitempty"`
 }
 
 // Met says whether the target was met; true where there is none.
-func (r Ratio) Met() bool { return r.AtMost == 0 || r.Median <= r.AtMost }
+func (r Ratio) Met() bool {
+	return (r.AtMost == 0 || r.Median <= r.AtMost) && r.Median >= r.AtLeast
+}
 
-// Bound holds the largest value that a contender had in a column against a
-// limit that it has to stay below.
+// Bound holds the worst value that a contender had in a column against a
+// limit: the largest has to stay below one, or the least has to reach one.
 type Bound struct {
 	Contender string  `json:"contender"`
 	Column    string  `json:"column"`
 	Largest   float64 `json:"largest"`
-	Below     float64 `json:"below"`
+	Below     float64 `json:"below,omitempty"`
+	Least     float64 `json:"least,omitempty"`
+	AtLeast   float64 `json:"at_least,omitempty"`
 }
 
-// Met says whether the value stayed below the limit.
-func (b Bound) Met() bool { return b.Largest < b.Below }
+// Met says whether the limit was kept.
+func (b Bound) Met() bool {
+	if b.AtLeast > 0 {
+		return b.Least >= b.AtLeast
+	}
+	return b.Largest < b.Below
+}
 
 // contenders lists who ran, in the order of their first runs.
 func (f *Figures) contenders() []string {
@@ -105,7 +137,16 @@ func (f *Figures) values(contender, column string) []float64 {
 // compare adds the ratio of two contenders, unless there is no round that both
 // ran in.
 func (f *Figures) compare(of, to, column string, atMost float64) {
-	r := Ratio{Of: of, To: to, Column: column, AtMost: atMost}
+	f.ratio(Ratio{Of: of, To: to, Column: column, AtMost: atMost})
+}
+
+// compareAtLeast is compare with a target that the ratio has to reach.
+func (f *Figures) compareAtLeast(of, to, column string, atLeast float64) {
+	f.ratio(Ratio{Of: of, To: to, Column: column, AtLeast: atLeast})
+}
+
+func (f *Figures) ratio(r Ratio) {
+	of, to, column := r.Of, r.To, r.Column
 	for _, a := range f.Runs {
 		for _, b := range f.Runs {
 			if a.Contender == of && b.Contender == to && a.Round == b.Round && a.Round > 0 && b.Values[column] > 0 {
@@ -122,7 +163,16 @@ func (f *Figures) compare(of, to, column string, atMost float64) {
 // bound adds the limit of a contender, unless the column was not measured.
 func (f *Figures) bound(contender, column string, below float64) {
 	if values := f.values(contender, column); len(values) > 0 {
-		f.Bounds = append(f.Bounds, Bound{contender, column, slices.Max(values), below})
+		f.Bounds = append(f.Bounds, Bound{Contender: contender, Column: column, Largest: slices.Max(values), Below: below})
+	}
+}
+
+// reach adds a limit that a contender has to reach, unless the column was not
+// measured.
+func (f *Figures) reach(contender, column string, atLeast float64) {
+	if values := f.values(contender, column); len(values) > 0 {
+		f.Bounds = append(f.Bounds, Bound{Contender: contender, Column: column,
+			Largest: slices.Max(values), Least: slices.Min(values), AtLeast: atLeast})
 	}
 }
 

@@ -79,6 +79,61 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+func TestCompareAtLeast(t *testing.T) {
+	f := &Figures{Runs: []Run{took("a", 1, 8), took("b", 1, 10)}}
+	f.compareAtLeast("a", "b", columnWall, 0.8)
+	f.compareAtLeast("a", "b", columnWall, 0.81)
+	if len(f.Ratios) != 2 || !f.Ratios[0].Met() || f.Ratios[1].Met() {
+		t.Errorf("got %+v, want 0.8 just met, and 0.81 not", f.Ratios)
+	}
+}
+
+func TestReach(t *testing.T) {
+	f := &Figures{Runs: []Run{took("a", 1, 3), took("a", 2, 7)}}
+	f.reach("a", columnWall, 3)
+	f.reach("a", columnWall, 3.1)
+	f.reach("a", columnPeak, 3)
+	if len(f.Bounds) != 2 || f.Bounds[0].Least != 3 || !f.Bounds[0].Met() || f.Bounds[1].Met() {
+		t.Errorf("got %+v, want the least twice, first met and then not", f.Bounds)
+	}
+}
+
+func TestUnits(t *testing.T) {
+	cases := []struct {
+		unit  Unit
+		value float64
+		want  string
+	}{
+		{Seconds, 0.04, "0.0 s"}, {Time, 12.34e-6, "12.3 µs"}, {Time, 0.0255, "25.5 ms"}, {Time, 2, "2.0 s"},
+		{Rate, 25000.4, "25,000/s"}, {Rate, 0.97, "1.0/s"}, {Count, 0, "0"}, {Count, 12345, "12,345"},
+		{Share, 0.014, "1.4 %"}, {Bytes, 2184.8, "2184.8 B"}, {Bytes, 128 << 20, "128.0 MiB"}, {Bytes, 3 << 30, "3.0 GiB"},
+		{Bytes, 0, "0.0 MiB"},
+	}
+	for _, c := range cases {
+		if got := c.unit.format(c.value); got != c.want {
+			t.Errorf("%v of %q: %q, want %q", c.value, c.unit, got, c.want)
+		}
+	}
+}
+
+func TestPlotIsDrawnAsBefore(t *testing.T) {
+	f := &Figures{Suite: "hit", Title: "Hit <&>", Latencies: []Latency{
+		{"a & b", []Point{{0, 50e-6}, {0.5, 100e-6}, {0.99, 1e-3}, {0.999, 9e-3}}},
+		{"c", []Point{{0, 0}, {0.5, 2e-3}}},
+	}}
+	drawing, err := f.plot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "plot.golden", drawing)
+	for name, odd := range map[string][]Latency{"nothing": nil, "no point": {{"a", nil}}, "one": {{"a", []Point{{0.5, 1}}}}} {
+		drawing, err := (&Figures{Latencies: odd}).plot()
+		if err != nil || bytes.Contains(drawing, []byte("NaN")) || bytes.Contains(drawing, []byte("Inf")) {
+			t.Errorf("%s: %v\n%s", name, err, drawing)
+		}
+	}
+}
+
 func TestBound(t *testing.T) {
 	f := &Figures{Runs: []Run{took("a", 1, 3), took("a", 2, 7), took("a", 3, 5)}}
 	f.bound("a", columnWall, 7)

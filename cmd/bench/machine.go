@@ -106,20 +106,26 @@ func parseProcess(line string) (p process, ok bool) {
 	return process{int(n[1]), time.Duration(n[11]+n[12]) * tick, time.Duration(n[13]+n[14]) * tick}, true
 }
 
-// familyCPU is the CPU time of a process and its children, those that have
-// ended and those that live. 0 where the system does not tell.
-func familyCPU(pid int) time.Duration {
-	head, ok := readProcess(pid)
-	if !ok {
-		return 0
-	}
-	sum := head.own + head.ended
+// family lists a process and its children that live.
+func family(pid int) []int {
+	all := []int{pid}
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
 		if child, err := strconv.Atoi(e.Name()); err == nil {
 			if p, ok := readProcess(child); ok && p.parent == pid {
-				sum += p.own + p.ended
+				all = append(all, child)
 			}
+		}
+	}
+	return all
+}
+
+// familyCPU is the CPU time of a process and its children, those that have
+// ended and those that live. 0 where the system does not tell.
+func familyCPU(pid int) (sum time.Duration) {
+	for _, member := range family(pid) {
+		if p, ok := readProcess(member); ok {
+			sum += p.own + p.ended
 		}
 	}
 	return sum

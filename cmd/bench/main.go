@@ -17,7 +17,13 @@ import (
 
 type flags struct {
 	Load    loadSuite   `cmd:"" help:"Load a clean and a messy catalogue; time against psql's copy, memory."`
+	Hit     hitSuite    `cmd:"" help:"CPU per cached answer against a bare fasthttp handler and nginx; latency."`
+	Miss    missSuite   `cmd:"" help:"Look-ups a second against pgbench's, CPU per miss, database time."`
+	Ramp    rampSuite   `cmd:"" help:"Latency and errors at 1 to 1,000 requests a second, per route."`
+	Box     boxSuite    `cmd:"" help:"Server and PostgreSQL confined to 1 CPU and 1 GiB by a control group."`
+	Scale   scaleSuite  `cmd:"" help:"Hit, miss, list and memory at three sizes of the catalogue."`
 	Results resultsPage `cmd:"" help:"Make the page of results anew from the figures that are kept."`
+	Bare    bareServer  `cmd:"" hidden:""`
 }
 
 func main() {
@@ -28,6 +34,18 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 	switch {
 	case f.Load.chosen:
 		return keep(ctx, &f.Load, f.Load.Out, io)
+	case f.Hit.chosen:
+		return keep(ctx, &f.Hit, f.Hit.Out, io)
+	case f.Miss.chosen:
+		return keep(ctx, &f.Miss, f.Miss.Out, io)
+	case f.Ramp.chosen:
+		return keep(ctx, &f.Ramp, f.Ramp.Out, io)
+	case f.Box.chosen:
+		return keep(ctx, &f.Box, f.Box.Out, io)
+	case f.Scale.chosen:
+		return keep(ctx, &f.Scale, f.Scale.Out, io)
+	case f.Bare.chosen:
+		return f.Bare.run(ctx, io)
 	case f.Results.chosen:
 		return writeResults(f.Results.Dir)
 	}

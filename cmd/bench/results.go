@@ -37,8 +37,23 @@ func writeResults(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, resultsName), page(all), 0o644); err != nil {
 		return fmt.Errorf("write the page of results: %w", err)
 	}
+	for _, f := range all {
+		if len(f.Latencies) == 0 {
+			continue
+		}
+		drawing, err := f.plot()
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, f.plotName()), drawing, 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("write the plot of %s: %w", f.Suite, err)
+		}
+	}
 	return nil
 }
+
+// plotName is the file of a suite's plot, beside the page.
+func (f *Figures) plotName() string { return f.Suite + ".svg" }
 
 // readFigures reads the figures of all suites kept in dir, by file name. JSON
 // that names no suite is something else, such as the report of a load.
@@ -83,11 +98,17 @@ func page(all []*Figures) []byte {
 			out.WriteByte('\n')
 			t.markdown(&out)
 		}
+		if len(f.Latencies) > 0 {
+			fmt.Fprintf(&out, "\n![Latency by share of requests](%s)\n", f.plotName())
+		}
 		if len(f.Notes) > 0 {
 			out.WriteByte('\n')
 		}
 		for _, note := range f.Notes {
 			fmt.Fprintf(&out, "- %s\n", note)
+		}
+		for _, file := range f.Files {
+			fmt.Fprintf(&out, "\n`%s`:\n\n```\n%s```\n", file.Name, file.Text)
 		}
 	}
 	return out.Bytes()

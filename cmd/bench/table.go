@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -16,24 +17,59 @@ type Unit string
 const (
 	Seconds Unit = "s"
 	Bytes   Unit = "bytes"
+	// Time is for what may be microseconds as well as seconds; values are in seconds.
+	Time Unit = "time"
+	// Rate is so many per second.
+	Rate Unit = "/s"
+	// Count is a number of things.
+	Count Unit = "count"
+	// Share is from 0 to 1.
+	Share Unit = "share"
 )
 
 // scale is how values about as large as v are written: divided by what, and
 // with which name.
 func (u Unit) scale(v float64) (by float64, name string) {
-	switch {
-	case u == Seconds:
-		return 1, "s"
-	case v >= 1<<30:
-		return 1 << 30, "GiB"
-	default:
-		return 1 << 20, "MiB"
+	switch u {
+	case Seconds:
+		return 1, " s"
+	case Time:
+		switch {
+		case v >= 1:
+			return 1, " s"
+		case v >= 1e-3:
+			return 1e-3, " ms"
+		}
+		return 1e-6, " µs"
+	case Rate:
+		return 1, "/s"
+	case Count:
+		return 1, ""
+	case Share:
+		return 0.01, " %"
+	case Bytes:
 	}
+	switch {
+	case v >= 1<<30:
+		return 1 << 30, " GiB"
+	case v > 0 && v < 16<<10:
+		return 1, " B"
+	default:
+		return 1 << 20, " MiB"
+	}
+}
+
+// number is a value without its unit's name, after division.
+func (u Unit) number(v float64) string {
+	if u == Count || u == Rate && v >= 10 {
+		return grouped(int64(math.Round(v)))
+	}
+	return tenths(v)
 }
 
 func (u Unit) format(v float64) string {
 	by, name := u.scale(v)
-	return tenths(v/by) + " " + name
+	return u.number(v/by) + name
 }
 
 // table is rows of cells under a head. The first column is words, the others
@@ -87,11 +123,11 @@ func (c Column) summary(values []float64) string {
 	}
 	median, low, high := spread(values)
 	by, name := c.Unit.scale(median)
-	text := tenths(median / by)
-	if l, h := tenths(low/by), tenths(high/by); l != h {
+	text := c.Unit.number(median / by)
+	if l, h := c.Unit.number(low/by), c.Unit.number(high/by); l != h {
 		text += " (" + l + "–" + h + ")"
 	}
-	return text + " " + name
+	return text + name
 }
 
 func (f *Figures) ratiosTable() table {
@@ -105,6 +141,9 @@ func (f *Figures) ratiosTable() table {
 		if r.AtMost > 0 {
 			target, met = "at most "+hundredths(r.AtMost), verdict(r.Met())
 		}
+		if r.AtLeast > 0 {
+			target, met = "at least "+hundredths(r.AtLeast), verdict(r.Met())
+		}
 		t.rows = append(t.rows, []string{r.Of + " ÷ " + r.To, f.column(r.Column).Title, hundredths(r.Median),
 			hundredths(r.Min), hundredths(r.Max), strings.Join(rounds, " "), target, met})
 	}
@@ -112,11 +151,14 @@ func (f *Figures) ratiosTable() table {
 }
 
 func (f *Figures) boundsTable() table {
-	t := table{head: []string{"limit", "of", "most", "target", ""}}
+	t := table{head: []string{"limit", "of", "worst", "target", ""}}
 	for _, b := range f.Bounds {
 		c := f.column(b.Column)
-		t.rows = append(t.rows, []string{b.Contender, c.Title, c.Unit.format(b.Largest),
-			"below " + c.Unit.format(b.Below), verdict(b.Met())})
+		worst, target := b.Largest, "below "+c.Unit.format(b.Below)
+		if b.AtLeast > 0 {
+			worst, target = b.Least, "at least "+c.Unit.format(b.AtLeast)
+		}
+		t.rows = append(t.rows, []string{b.Contender, c.Title, c.Unit.format(worst), target, verdict(b.Met())})
 	}
 	return t
 }
