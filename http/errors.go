@@ -142,6 +142,9 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 		p.Detail = "The body is larger than 1 MiB."
 		// The one case in which the headers have been read.
 		p.Instance = instance(ctx)
+		if !s.mayWrite(&ctx.Request.Header) {
+			p.Detail = "The body is larger than 4 KiB, and the request has no valid write token."
+		}
 	case errors.As(err, &timeout) && timeout.Timeout():
 		p.Status = fasthttp.StatusRequestTimeout
 		p.Detail = "The request took too long to arrive."

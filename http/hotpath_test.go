@@ -44,6 +44,7 @@ func hits(t testing.TB, s *shelf) []hit {
 		{"304 among many", "/products/1/styles", "", []string{"If-None-Match", `"1-00000000", W/"2-00000000", W/` + tag, "Accept-Encoding", "gzip"}, 304, 0},
 		{"listed origin", "/products/1", "https://a.test", []string{"Origin", "https://a.test"}, 200, 0},
 		{"list page", "/products/list?page=1&count=5", "", nil, 200, 0},
+		{"list page, the longest without a place", "/products/list?count=10", "", gzip, 200, 0},
 		{"304 of a page", "/products?count=2", "", []string{"If-None-Match", "*"}, 304, 0},
 		{"ids", "/products?ids=3,1,2", "", nil, 200, 0},
 		{"ids, one missing", "/products?ids=3,7,2", "", nil, 200, 1}, // the header's text
@@ -55,14 +56,18 @@ func hits(t testing.TB, s *shelf) []hit {
 // TestAllocations is the budget of the hot path: nothing of ours.
 func TestAllocations(t *testing.T) {
 	s := newShelf(t, blob.Pulsar)
-	for _, h := range hits(t, s) {
-		t.Run(h.name, func(t *testing.T) {
+	for i, h := range append(hits(t, s), hits(t, s)...) {
+		method := "GET"
+		if i >= len(hits(t, s)) {
+			method = "HEAD"
+		}
+		t.Run(method+" "+h.name, func(t *testing.T) {
 			config := Config{Catalogue: s}
 			if h.origin != "" {
 				config.CORSOrigins = []string{h.origin}
 			}
 			server := New(config)
-			ctx := prepared("GET", h.target, h.header...)
+			ctx := prepared(method, h.target, h.header...)
 			ctx.URI() // parsed by fasthttp before the handler runs
 			got := testing.AllocsPerRun(200, func() {
 				// As fasthttp does between two requests of a connection.

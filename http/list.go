@@ -67,6 +67,12 @@ func (s *Server) page(ctx *fasthttp.RequestCtx) {
 	}
 	count = min(count, maxCount)
 
+	place, err := s.place(count)
+	if err != nil {
+		s.fail(ctx, err)
+		return
+	}
+	defer place.leave()
 	sc := s.borrow()
 	defer s.giveBack(sc)
 	found, total, stale, err := s.catalogue.Page(s.base, sc.answers[:0], pageOffset(page, count), count)
@@ -78,7 +84,7 @@ func (s *Server) page(ctx *fasthttp.RequestCtx) {
 
 	var number [20]byte
 	ctx.Response.Header.SetCanonical(headerTotal, strconv.AppendInt(number[:0], total, 10))
-	join(ctx, found, total, true)
+	s.join(ctx, found, total, true, &place)
 	if stale > 0 {
 		markStale(ctx, stale)
 	}
@@ -95,6 +101,12 @@ func (s *Server) details(ctx *fasthttp.RequestCtx, list []byte) {
 		s.badRequest(ctx, fault)
 		return
 	}
+	place, err := s.place(int64(len(ids)))
+	if err != nil {
+		s.fail(ctx, err)
+		return
+	}
+	defer place.leave()
 	found, stale, err := s.catalogue.Many(s.base, sc.answers[:0], ids)
 	if err != nil {
 		s.fail(ctx, err)
@@ -105,7 +117,7 @@ func (s *Server) details(ctx *fasthttp.RequestCtx, list []byte) {
 	if len(found) < len(ids) {
 		ctx.Response.Header.SetCanonical(headerMissing, missing(ids, found))
 	}
-	join(ctx, found, 0, false)
+	s.join(ctx, found, 0, false, &place)
 	if stale > 0 {
 		markStale(ctx, stale)
 	}
@@ -141,21 +153,35 @@ func missing(ids []int64, found []*blob.Answers) []byte {
 // join answers an array of the products' details: whole, or as the list
 // shows them. There is no gzip form of an array: it would have to be
 // compressed per request.
-func join(ctx *fasthttp.RequestCtx, answers []*blob.Answers, total int64, listed bool) {
+func (s *Server) join(ctx *fasthttp.RequestCtx, answers []*blob.Answers, total int64, listed bool, at *place) {
 	var hex [18]byte
 	tag := arrayTag(hex[:0], answers, total)
 	if held := ctx.Request.Header.PeekBytes(headerIfNoneMatch); held != nil && heldTag(held, tag, tag) != nil {
 		notModified(ctx, tag)
 		return
 	}
-	ctx.Response.Header.SetContentTypeBytes(valueJSON)
-	setValidators(ctx, tag)
 
 	size := 2 + len(answers)
 	for _, a := range answers {
 		size += len(a.Detail.Body)
 	}
+	if err := at.resize(int64(size)); err != nil {
+		s.fail(ctx, err)
+		return
+	}
+	ctx.Response.Header.SetContentTypeBytes(valueJSON)
+	setValidators(ctx, tag)
+	if size > keptBuffer {
+		body := appendList(make([]byte, 0, size), answers, listed)
+		ctx.Response.SetBodyStream(&listBody{body, *at}, len(body))
+		at.lists = nil // it is the body's now
+		return
+	}
 	body := slices.Grow(ctx.Response.SwapBody(nil)[:0], size)
+	ctx.Response.SwapBody(appendList(body, answers, listed))
+}
+
+func appendList(body []byte, answers []*blob.Answers, listed bool) []byte {
 	body = append(body, '[')
 	for i, a := range answers {
 		if i > 0 {
@@ -168,7 +194,7 @@ func join(ctx *fasthttp.RequestCtx, answers []*blob.Answers, total int64, listed
 			body = append(body, a.Detail.Body...)
 		}
 	}
-	ctx.Response.SwapBody(append(body, ']'))
+	return append(body, ']')
 }
 
 // arrayTag appends the entity tag of an array: a hash of its products' tags,

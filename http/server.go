@@ -20,6 +20,7 @@ import (
 
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/hotshelf/hotshelf/blob"
 )
@@ -63,6 +64,10 @@ type Config struct {
 	// answered with 503 and closed. An idle connection holds about 21 kB of heap
 	// and stack (measured, after a request for styles).
 	MaxConns int
+	// Lists bounds the bytes of long lists that are being put together or sent;
+	// 0 means 64 MiB. It is 4 MiB at least. A list for which there is no room
+	// within a second is answered with 503.
+	Lists int64
 	// Observe, if set, is what each scrape of the metrics asks for. It may take
 	// a moment, but must not wait for a database that is down.
 	Observe func() Reading
@@ -101,6 +106,7 @@ type Server struct {
 	storefront bool
 	fast       fasthttp.Server
 	maxConns   int
+	lists      *semaphore.Weighted
 	scratches  sync.Pool // of *scratch
 
 	// base is what handlers call the catalogue with: a fasthttp request is a
@@ -137,6 +143,10 @@ func New(config Config) *Server {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	if config.Lists == 0 {
+		config.Lists = defaultLists
+	}
+	s.lists = semaphore.NewWeighted(max(config.Lists, leastLists))
 	if s.tokens == nil {
 		s.tokens = new(Tokens)
 	}
@@ -154,15 +164,15 @@ func New(config Config) *Server {
 			s.unreadable(ctx, err)
 			s.requests.of(ctx.ConnID(), otherRoute).answered(ctx.Response.StatusCode())
 		},
-		Logger:             debugLog{s.log},
-		Concurrency:        s.maxConns + 1, // the listener turns away the surplus first, in better form
-		ReadBufferSize:     maxHeader,
-		MaxRequestBodySize: maxBody,
-		ReadTimeout:        readTimeout,
-		WriteTimeout:       writeTimeout,
-		IdleTimeout:        idleTimeout,
-		LazyRequestTime:    true,
-		CloseOnShutdown:    true,
+		Logger:          debugLog{s.log},
+		Concurrency:     s.maxConns + 1, // the listener turns away the surplus first, in better form
+		ReadBufferSize:  maxHeader,
+		HeaderReceived:  s.bodyLimit,
+		ReadTimeout:     readTimeout,
+		WriteTimeout:    writeTimeout,
+		IdleTimeout:     idleTimeout,
+		LazyRequestTime: true,
+		CloseOnShutdown: true,
 
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
