@@ -15,3 +15,9 @@ func TestSoakEveryAnswer(t *testing.T) { everyAnswer(t, 100_000, 1) }
 
 // TestSoakKilled is TestKilled with twenty-one kills and fourteen polite stops.
 func TestSoakKilled(t *testing.T) { killed(t, 7, 20_000) }
+
+// TestSoakRandomWrites sends ten thousand random bodies.
+func TestSoakRandomWrites(t *testing.T) {
+	randomWrites(t, "pulsar", 5_000, 3)
+	randomWrites(t, "atelier", 5_000, 4)
+}
