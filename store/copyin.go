@@ -17,7 +17,12 @@ import (
 type copyWriter struct {
 	buf  []byte
 	pipe *io.PipeWriter
-	done chan struct{} // closed when the COPY has ended
+	*copying
+}
+
+// copying is a COPY under way.
+type copying struct {
+	done chan struct{} // closed when it has ended
 	rows int64         // valid after done
 	err  error         // valid after done
 }
@@ -28,7 +33,7 @@ const copyBuffer = 64 << 10
 // startCopy begins the COPY on conn, which it uses until the writer's close.
 func startCopy(ctx context.Context, conn *pgx.Conn, sql string) *copyWriter {
 	r, pipe := io.Pipe()
-	w := &copyWriter{buf: make([]byte, 0, copyBuffer+copyBuffer/4), pipe: pipe, done: make(chan struct{})}
+	w := &copyWriter{buf: make([]byte, 0, copyBuffer+copyBuffer/4), pipe: pipe, copying: &copying{done: make(chan struct{})}}
 	w.buf = append(w.buf, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
 	go func() {
 		defer close(w.done)
@@ -38,6 +43,12 @@ func startCopy(ctx context.Context, conn *pgx.Conn, sql string) *copyWriter {
 		_ = r.CloseWithError(errCopyEnded)
 	}()
 	return w
+}
+
+// beside returns another writer into the same COPY. Each hands over whole rows,
+// and the first one's close ends the COPY.
+func (w *copyWriter) beside() *copyWriter {
+	return &copyWriter{buf: make([]byte, 0, cap(w.buf)), pipe: w.pipe, copying: w.copying}
 }
 
 var errCopyEnded = errors.New("the copy has ended")

@@ -56,9 +56,9 @@ type Publication struct {
 	// Whole makes the new shelf the live one. Without it the differences are
 	// written into the live one.
 	Whole bool
-	// Put is how many products were put on the new shelf, Unchanged how many
-	// were not, because their blobs are as they were.
-	Put, Unchanged int64
+	// Put is how many products were put on the new shelf. The others are taken
+	// over from the live one where it is to be whole.
+	Put int64
 	// Changed lists the products that were put because they are new or differ,
 	// Removed those that are live and have no rows any more. Everything says
 	// that Changed is not complete: then every cache forgets all it has.
@@ -127,12 +127,12 @@ func (w *Warm) Publish(ctx context.Context, p Publication) (done Published, err 
 // completeShelf gives what was put its key, and what a whole shelf needs: the
 // products that were not put, and statistics.
 func (w *Warm) completeShelf(ctx context.Context, p Publication) error {
-	if p.Whole && p.Unchanged > 0 {
-		tag, err := w.lock.Exec(ctx, fmt.Sprintf(copyUnchanged, w.rows))
-		if err != nil {
-			return fmt.Errorf("take over the products that are as they were: %w", classify(err))
-		}
-		p.Put += tag.RowsAffected()
+	put, err := w.fill.end()
+	if err != nil {
+		return err
+	}
+	if put != p.Put {
+		return fmt.Errorf("the new shelf took %d products, %d were put", put, p.Put)
 	}
 	if _, err := w.lock.Exec(ctx, `set search_path = shelf`); err != nil {
 		return fmt.Errorf("read the definition of the shelf: %w", classify(err))
@@ -141,28 +141,32 @@ func (w *Warm) completeShelf(ctx context.Context, p Publication) error {
 	if err != nil {
 		return fmt.Errorf("read the definition of the shelf: %w", classify(err))
 	}
-	err = w.db.inNext(ctx, "shelf_next", []definition{d}, func(d definition) []string {
-		if p.Whole {
-			return append(d.primary, "analyze "+d.table)
-		}
-		return d.primary
-	})
-	if err != nil || !p.Whole {
-		return err
-	}
+	steps := append([]string{`set local search_path = shelf_next`}, d.primary...)
 	var held, head int64
-	if err := w.lock.QueryRow(ctx, countShelf).Scan(&held, &head); err != nil {
-		return fmt.Errorf("count the new shelf: %w", classify(err))
+	if p.Whole {
+		tag, err := w.fill.conn.Exec(ctx, fmt.Sprintf(copyUnchanged, w.rows))
+		if err != nil {
+			return fmt.Errorf("take over the products that are as they were: %w", classify(err))
+		}
+		held = put + tag.RowsAffected()
+		if err := w.fill.conn.QueryRow(ctx, selectHead).Scan(&head); err != nil {
+			return fmt.Errorf("read the head of the feed: %w", classify(err))
+		}
+		// What was written meanwhile comes with the replay.
+		if head == w.since && held != w.Products {
+			return fmt.Errorf("the new shelf holds %d products, and there are %d", held, w.Products)
+		}
+		steps = append(steps, `analyze blobs`)
 	}
-	// What was written meanwhile comes with the replay.
-	if held != p.Put || held != w.Products && head == w.since {
-		return fmt.Errorf("the new shelf holds %d products, %d were put, and there are %d", held, p.Put, w.Products)
+	for _, sql := range append(steps, `commit`) {
+		if _, err := w.fill.conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("complete the new shelf: %w", classify(err))
+		}
 	}
 	return nil
 }
 
-const countShelf = `
-select (select count(*) from shelf_next.blobs), (select coalesce(max(version), 0) from hotshelf.feed)`
+const selectHead = `select coalesce(max(version), 0) from hotshelf.feed`
 
 // switchOver is the publish itself, under the write lock.
 func (w *Warm) switchOver(ctx context.Context, tx pgx.Tx, p Publication, r *replay, generation int64) error {

@@ -84,11 +84,10 @@ func TestPublishRefusesAnIncompleteShelf(t *testing.T) {
 	if err := shelf.Put(1, 1, 1, blob.Pulsar, &b); err != nil {
 		t.Fatal(err)
 	}
-	n, err := shelf.Close()
-	if err != nil || n != 1 {
-		t.Fatal(n, err)
+	if err := shelf.Close(); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := w.Publish(t.Context(), Publication{Whole: true, Put: n}); err == nil || !strings.Contains(err.Error(), "there are 2") {
+	if _, err := w.Publish(t.Context(), Publication{Whole: true, Put: 1}); err == nil || !strings.Contains(err.Error(), "there are 2") {
 		t.Errorf("Publish: %v", err)
 	}
 	w.Close()
@@ -177,11 +176,10 @@ func TestStoredBlobsAreWhatWasBuilt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n, err := shelf.Close()
-	if err != nil {
+	if err := shelf.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Publish(t.Context(), Publication{Whole: true, Put: n}); err != nil {
+	if _, err := w.Publish(t.Context(), Publication{Whole: true, Put: products}); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := db.Lookup(t.Context(), ids)
@@ -197,6 +195,62 @@ func TestStoredBlobsAreWhatWasBuilt(t *testing.T) {
 			}
 			if !bytes.Equal(stored.Bytes(), pair[1]) {
 				t.Fatalf("product %d:\nstored %s\nbuilt  %s", r.ProductID, stored.Bytes(), pair[1])
+			}
+		}
+	}
+}
+
+// TestPhotosByStyle: photos and SKUs read by the range of the styles are those
+// of the join, also where styles of other products lie between, or the styles
+// are not in the products' order.
+func TestPhotosByStyle(t *testing.T) {
+	db := open(t, pg.Database(t))
+	fill(t, db, 10, 20, 30, 40, 50, 60)
+	publish(t, db)
+	// Product 20 has a style behind those of 30; 40 and 50 have changed places.
+	_, err := db.pool.Exec(t.Context(), `
+		insert into catalog.styles values (35, 20, 'new', null, 1, false);
+		insert into catalog.photos values (100, 35, 'new', ''), (101, 10, 'second', '');
+		insert into catalog.skus values (100, 35, 'new', 1), (101, 10, 'second', 2);
+		update catalog.styles set product_id = 90 - product_id where product_id in (40, 50)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := db.BeginVerify(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	read := func(stream string, lo, hi int64, stylesFirst bool) (got []string, closed bool) {
+		t.Helper()
+		r, err := w.Reader(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if stylesFirst {
+			if _, err := r.Rows(t.Context(), "styles", lo, hi); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows, err := r.Rows(t.Context(), stream, lo, hi)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			got = append(got, fmt.Sprint(rows.Int(0), rows.Text(1), rows.Text(2)))
+		}
+		return got, r.styles.closed
+	}
+	for _, c := range []struct {
+		lo, hi int64
+		closed bool
+	}{{10, 10, true}, {1, 20, false}, {30, 30, true}, {20, 30, false}, {40, 50, false}, {40, 40, true}, {60, 1 << 62, true}, {70, 80, true}} {
+		for _, stream := range []string{"photos", "skus"} {
+			want, _ := read(stream, c.lo, c.hi, false)
+			got, closed := read(stream, c.lo, c.hi, true)
+			if !slices.Equal(got, want) || closed != c.closed {
+				t.Errorf("%s of %d to %d: %q, closed %v; by a join %q, want closed %v", stream, c.lo, c.hi, got, closed, want, c.closed)
 			}
 		}
 	}

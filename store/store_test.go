@@ -113,6 +113,7 @@ func publish(t *testing.T, db *DB) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	put := int64(0)
 	for {
 		lo, hi, _, err := w.NextRange(t.Context(), 3)
 		if errors.Is(err, io.EOF) {
@@ -131,14 +132,14 @@ func publish(t *testing.T, db *DB) int64 {
 			if err := shelf.Put(rows.Int(0), w.Version, b.Hash(), blob.Pulsar, &b); err != nil {
 				t.Fatal(err)
 			}
+			put++
 		}
 	}
 	reader.Close()
-	n, err := shelf.Close()
-	if err != nil {
+	if err := shelf.Close(); err != nil {
 		t.Fatal(err)
 	}
-	done, err := w.Publish(t.Context(), Publication{Whole: true, Put: n, Everything: true, DiscardWrites: true})
+	done, err := w.Publish(t.Context(), Publication{Whole: true, Put: put, Everything: true, DiscardWrites: true})
 	if err != nil {
 		t.Fatal(err)
 	}

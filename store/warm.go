@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,8 +20,6 @@ drop schema if exists shelf_next cascade;
 create schema shelf_next;
 create table shelf_next.blobs (like shelf.blobs including all excluding indexes)`
 	dropShelfNext = `drop schema if exists shelf_next cascade`
-
-	copyShelfNext = `copy shelf_next.blobs (product_id, version, hash, contract, detail, styles, related) from stdin (format binary)`
 
 	beginSnapshot = `begin isolation level repeatable read read only`
 	// The first statement of the snapshot: what the feed tells after its head
@@ -43,54 +40,20 @@ select coalesce(max(id), 0), count(*)
 from (select id from %s.products where id > $1 order by id limit $2) chunk`
 )
 
-// streams are the ordered streams that warm merges, for the products from lo
-// to hi: by product, then style, then their own id. The first column names the
-// row that each belongs to.
-var streams = map[string]string{
-	"products": `
-select id, name, slogan, description, category, default_price
-from %[1]s.products where id between %[2]d and %[3]d order by id`,
-	"features": `
-select product_id, feature, value
-from %[1]s.features where product_id between %[2]d and %[3]d order by product_id, id`,
-	"styles": `
-select product_id, id, name, sale_price, original_price, default_style
-from %[1]s.styles where product_id between %[2]d and %[3]d order by product_id, id`,
-	"related": `
-select product_id, related_id
-from %[1]s.related where product_id between %[2]d and %[3]d order by product_id, id`,
-	"photos": `
-select p.style_id, p.url, p.thumbnail_url
-from %[1]s.styles s join %[1]s.photos p on p.style_id = s.id
-where s.product_id between %[2]d and %[3]d order by s.product_id, s.id, p.id`,
-	"skus": `
-select k.style_id, k.id, k.size, k.quantity
-from %[1]s.styles s join %[1]s.skus k on k.style_id = s.id
-where s.product_id between %[2]d and %[3]d order by s.product_id, s.id, k.id`,
-	// What is live now, to tell which products change.
-	"shelf": `
-select product_id, version, hash
-from shelf.blobs where product_id between %[2]d and %[3]d order by product_id`,
-	// The same with the blobs, to compare them.
-	"blobs": `
-select product_id, version, hash, contract::bigint, detail, styles, related
-from shelf.blobs where product_id between %[2]d and %[3]d order by product_id`,
-}
-
 // Warm is a new state of the shelf being built beside the live one, or the live
 // one being checked. It holds the maintenance lock, and its streams show the
 // database at one moment. Nothing live changes before Publish.
 type Warm struct {
 	db        *DB
 	lock      *pgx.Conn
-	shelf     bool // shelf_next was made
 	published bool
 
-	State    State  // the catalogue when the warm began
-	Products int64  // how many products the streams have
-	Version  int64  // for the blobs that differ from the live ones
-	rows     string // the schema the rows are read from
-	since    int64  // version of the newest change that is taken in
+	State    State    // the catalogue when the warm began
+	Products int64    // how many products the streams have
+	Version  int64    // for the blobs that differ from the live ones
+	rows     string   // the schema the rows are read from
+	since    int64    // version of the newest change that is taken in
+	fill     *filling // nil where nothing is to be published
 
 	mu       sync.Mutex // guards the rest
 	snapshot *pgx.Conn  // holds the transaction that the others share
@@ -176,15 +139,15 @@ func (w *Warm) readLive(ctx context.Context) error {
 var errNothingLoaded = errors.New("there is nothing to warm: run load first")
 
 // makeShelf drops what earlier warms left, and makes the new shelf.
-func (w *Warm) makeShelf(ctx context.Context) error {
+func (w *Warm) makeShelf(ctx context.Context) (err error) {
 	if err := w.dropOld(ctx); err != nil {
 		return err
 	}
-	w.shelf = true
 	if _, err := w.lock.PgConn().Exec(ctx, createShelfNext).ReadAll(); err != nil {
 		return fmt.Errorf("make the new shelf: %w", classify(err))
 	}
-	return nil
+	w.fill, err = w.db.startFilling(ctx)
+	return err
 }
 
 func (w *Warm) takeSnapshot(ctx context.Context) (err error) {
@@ -197,7 +160,7 @@ func (w *Warm) takeSnapshot(ctx context.Context) (err error) {
 	if err := w.snapshot.QueryRow(ctx, fmt.Sprintf(selectBegin, w.rows)).Scan(&w.id, &w.Products, &w.since); err != nil {
 		return fmt.Errorf("take a snapshot: %w", classify(err))
 	}
-	if !w.shelf {
+	if w.fill == nil {
 		return nil
 	}
 	// Drawn after the snapshot, so that it is newer than every version in it.
@@ -238,92 +201,6 @@ func (w *Warm) NextRange(ctx context.Context, n int64) (lo, hi, count int64, err
 	return lo, hi, count, nil
 }
 
-// RowReader reads the streams of a warm on a connection of its own. It is used
-// by one goroutine.
-type RowReader struct {
-	rows string
-	conn *pgx.Conn
-	size map[string]int // bytes of each stream's last range
-}
-
-// Reader opens a reader that sees what the warm sees.
-func (w *Warm) Reader(ctx context.Context) (*RowReader, error) {
-	conn, err := w.db.worker(ctx)
-	if err != nil {
-		return nil, err
-	}
-	script := beginSnapshot + "; set transaction snapshot '" + w.id + "'"
-	if _, err := conn.PgConn().Exec(ctx, script).ReadAll(); err != nil {
-		closeConn(conn)
-		return nil, fmt.Errorf("share the snapshot: %w", classify(err))
-	}
-	return &RowReader{rows: w.rows, conn: conn, size: map[string]int{}}, nil
-}
-
-// Rows reads one of the streams (products, features, styles, related, photos,
-// skus, shelf) for the products from lo to hi.
-func (r *RowReader) Rows(ctx context.Context, stream string, lo, hi int64) (*Rows, error) {
-	var data strings.Builder
-	data.Grow(r.size[stream] + r.size[stream]/8)
-	sql := "copy (" + fmt.Sprintf(streams[stream], r.rows, lo, hi) + ") to stdout (format binary)"
-	if _, err := r.conn.PgConn().CopyTo(ctx, &data, sql); err != nil {
-		return nil, fmt.Errorf("read the %s of products %d to %d: %w", stream, lo, hi, classify(err))
-	}
-	r.size[stream] = data.Len()
-	return newRows(data.String())
-}
-
-// Close ends the connection.
-func (r *RowReader) Close() { closeConn(r.conn) }
-
-// ShelfWriter fills the new shelf; several can do so side by side. Each is
-// used by one goroutine and ends with Close or Abort.
-type ShelfWriter struct {
-	conn *pgx.Conn
-	copy *copyWriter
-}
-
-// Writer opens a writer.
-func (w *Warm) Writer(ctx context.Context) (*ShelfWriter, error) {
-	conn, err := w.db.worker(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &ShelfWriter{conn: conn, copy: startCopy(ctx, conn, copyShelfNext)}, nil
-}
-
-// Put adds a product's blobs, which are copied.
-func (w *ShelfWriter) Put(id, version, hash int64, contract blob.Contract, b *blob.Blobs) error {
-	w.copy.beginRow(7)
-	w.copy.int8(id)
-	w.copy.int8(version)
-	w.copy.int8(hash)
-	w.copy.int2(int16(contract))
-	w.copy.jsonb(b.Detail)
-	w.copy.jsonb(b.Styles)
-	w.copy.jsonb(b.Related)
-	if err := w.copy.endRow(); err != nil {
-		return fmt.Errorf("fill the new shelf: %w", err)
-	}
-	return nil
-}
-
-// Close commits the blobs and returns how many there are.
-func (w *ShelfWriter) Close() (int64, error) {
-	defer closeConn(w.conn)
-	n, err := w.copy.close()
-	if err != nil {
-		return 0, fmt.Errorf("fill the new shelf: %w", err)
-	}
-	return n, nil
-}
-
-// Abort gives the blobs up.
-func (w *ShelfWriter) Abort() {
-	w.copy.abort()
-	closeConn(w.conn)
-}
-
 // dropOld drops what earlier publishes replaced. A reader that began before
 // may hold it for as long as it likes: waiting behind it is pointless, so the
 // schema then stays for the next time.
@@ -352,7 +229,10 @@ func (w *Warm) Close() {
 	if w.snapshot != nil && !w.snapshot.IsClosed() {
 		closeConn(w.snapshot)
 	}
-	if w.shelf && !w.published && !w.lock.IsClosed() {
+	if w.fill != nil {
+		w.fill.abort()
+	}
+	if w.fill != nil && !w.published && !w.lock.IsClosed() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		_, _ = w.lock.Exec(ctx, dropShelfNext)

@@ -43,7 +43,6 @@ type shelf struct {
 
 type shelfWriter struct {
 	s *shelf
-	n int64
 }
 
 func (w *shelfWriter) Put(id, version, hash int64, _ blob.Contract, b *blob.Blobs) error {
@@ -54,11 +53,10 @@ func (w *shelfWriter) Put(id, version, hash int64, _ blob.Contract, b *blob.Blob
 	}
 	w.s.put[id] = fmt.Sprintf("%d %d %s %s %s", version, hash, b.Detail, b.Styles, b.Related)
 	w.s.order = append(w.s.order, id)
-	w.n++
 	return nil
 }
-func (w *shelfWriter) Close() (int64, error) { return w.n, nil }
-func (w *shelfWriter) Abort()                { w.s.aborted.Add(1) }
+func (w *shelfWriter) Close() error { return nil }
+func (w *shelfWriter) Abort()       { w.s.aborted.Add(1) }
 
 // streams are the rows of three products: one with everything, one with
 // nothing, and one whose styles' ids are below those of the first.

@@ -130,14 +130,13 @@ func (r *warmRun) all(ctx context.Context) error {
 	p := store.Publication{
 		Whole:         whole,
 		Put:           found.New + found.Changed,
-		Unchanged:     found.Unchanged,
 		Changed:       lists.Changed,
 		Removed:       lists.Removed,
 		Everything:    !lists.Complete,
 		DiscardWrites: r.job.DiscardWrites,
 	}
 	if r.job.Full {
-		p.Put, p.Unchanged = found.Built, 0
+		p.Put = found.Built
 	}
 	return r.publish(ctx, p)
 }

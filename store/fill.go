@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hotshelf/hotshelf/blob"
+)
+
+const (
+	// In one transaction with the copy, its rows can be frozen, which saves
+	// rewriting them when they are first read; and a PostgreSQL that needs no
+	// write-ahead log for more than a crash writes none.
+	truncateShelfNext = `begin; truncate shelf_next.blobs`
+	copyShelfNext     = `
+copy shelf_next.blobs (product_id, version, hash, contract, detail, styles, related) from stdin (format binary, freeze)`
+)
+
+// filling is the transaction that fills the new shelf: one COPY, that several
+// writers feed.
+type filling struct {
+	conn *pgx.Conn
+	copy *copyWriter
+}
+
+func (db *DB) startFilling(ctx context.Context) (*filling, error) {
+	conn, err := db.worker(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.PgConn().Exec(ctx, truncateShelfNext).ReadAll(); err != nil {
+		closeConn(conn)
+		return nil, fmt.Errorf("fill the new shelf: %w", classify(err))
+	}
+	f := &filling{conn, startCopy(ctx, conn, copyShelfNext)}
+	// The format's head has to be ahead of all rows.
+	if err := f.copy.flush(); err != nil {
+		f.abort()
+		return nil, fmt.Errorf("fill the new shelf: %w", err)
+	}
+	return f, nil
+}
+
+// end ends the COPY and returns how many rows it took. The transaction goes on.
+func (f *filling) end() (int64, error) {
+	n, err := f.copy.close()
+	if err != nil {
+		return 0, fmt.Errorf("fill the new shelf: %w", err)
+	}
+	return n, nil
+}
+
+// abort gives up what was not committed. It may be called at any time.
+func (f *filling) abort() {
+	f.copy.abort()
+	closeConn(f.conn)
+}
+
+// ShelfWriter puts blobs on the new shelf; several can do so side by side. Each
+// is used by one goroutine and ends with Close or Abort.
+type ShelfWriter struct{ copy *copyWriter }
+
+// Writer opens a writer.
+func (w *Warm) Writer(context.Context) (*ShelfWriter, error) {
+	return &ShelfWriter{w.fill.copy.beside()}, nil
+}
+
+// Put adds a product's blobs, which are copied.
+func (w *ShelfWriter) Put(id, version, hash int64, contract blob.Contract, b *blob.Blobs) error {
+	w.copy.beginRow(7)
+	w.copy.int8(id)
+	w.copy.int8(version)
+	w.copy.int8(hash)
+	w.copy.int2(int16(contract))
+	w.copy.jsonb(b.Detail)
+	w.copy.jsonb(b.Styles)
+	w.copy.jsonb(b.Related)
+	if err := w.copy.endRow(); err != nil {
+		return fmt.Errorf("fill the new shelf: %w", err)
+	}
+	return nil
+}
+
+// Close hands the last blobs on.
+func (w *ShelfWriter) Close() error {
+	if err := w.copy.flush(); err != nil {
+		return fmt.Errorf("fill the new shelf: %w", err)
+	}
+	return nil
+}
+
+// Abort gives the new shelf up, for the other writers too.
+func (w *ShelfWriter) Abort() { w.copy.abort() }
