@@ -333,6 +333,9 @@ func (f *flights) explain(ctx context.Context, err error, products int) error {
 // land ends a flight with its row, nil where the product does not exist.
 func (f *flights) land(b *builder, fl *flight, row *blob.Row) {
 	e := &entry{stamp: fl.stamp, moment: fl.moment}
+	if fl.old == nil {
+		fl.old, _ = f.store.Get(fl.id) // it may have come in the meantime
+	}
 	if fl.old.changed(row) && f.fence.Holds(fl.id, fl.old.stamp) {
 		// Found ahead of the feed. Whatever the store does now, and whatever
 		// becomes of the feed: the older entry ends here.

@@ -328,6 +328,7 @@ func TestListAfterAPublish(t *testing.T) {
 		c.Apply(blob.Change{Version: 2, Generation: 2})
 		db.fail(nil)
 		hang := make(chan struct{})
+		db.mu.Lock()
 		db.duringLoad = func(ctx context.Context) error {
 			select {
 			case <-hang:
@@ -336,6 +337,7 @@ func TestListAfterAPublish(t *testing.T) {
 				return ctx.Err()
 			}
 		}
+		db.mu.Unlock()
 		keep := func(d time.Duration) {
 			time.Sleep(d)
 			c.Fresh(time.Now())

@@ -61,8 +61,11 @@ func (s *shelf) Lookup(ctx context.Context, ids []int64) ([]blob.Row, error) {
 }
 
 func (s *shelf) LiveIDs(ctx context.Context, each func(id int64)) error {
-	if s.duringLoad != nil {
-		if err := s.duringLoad(ctx); err != nil {
+	s.mu.Lock()
+	during := s.duringLoad
+	s.mu.Unlock()
+	if during != nil {
+		if err := during(ctx); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -20,18 +21,26 @@ import (
 // The model: a database with other writers, the feed between it and one node,
 // and that node's cache on a faulty store. A script decides what happens next,
 // one step at a time; look-ups and loads of ids stop before and after their
-// snapshot until the script lets them go on. After every step all finished
-// reads are judged.
+// snapshot until the script lets them go on. Time passes, without the feed too.
+// The database may be restored to an older state, and versions come again.
+// After every step all finished reads are judged.
 
 // fault is planted in a node, for the model to find.
 type fault int
 
 const (
-	sound       fault = iota
-	noFence           // cached entries are served whatever their stamps say
-	unfenced          // so are packed rows
-	openFlights       // flights can be joined whatever their stamps say
-	lostNote          // ids lose the changes that come during a load
+	sound        fault = iota
+	noFence            // cached entries are served whatever their stamps say
+	unfenced           // so are packed rows
+	openFlights        // flights can be joined whatever their stamps say
+	lostNote           // ids lose the changes that come during a load
+	noBound            // entries are trusted however old the feed's head is
+	youngFlights       // look-ups count as younger than they are
+)
+
+const (
+	modelBound = 2 * time.Second
+	modelLimit = 20 * time.Second
 )
 
 // world is one run of the model. The main goroutine drives it; mu is for what
@@ -46,10 +55,17 @@ type world struct {
 
 	mu      sync.Mutex
 	version int64
-	history map[int64][]int64 // of each product, the versions; 0 is "does not exist"
+	states  int64             // how many there were
+	history map[int64][]int64 // of each product, its states; 0 is "does not exist"
+	times   map[int64][]time.Time
+	loading bool // the feed waits for a Load
+	failed  bool // which came to nothing
 	gates   []*gate
 
 	feed  []told // not yet delivered
+	taken int    // how many were
+	cut   bool   // nothing is
+	asked *question
 	own   []told // committed by this node, not yet acknowledged
 	reads []*read
 	known map[int64]int // of each product, the newest state that reads must show
@@ -59,6 +75,13 @@ type world struct {
 type told struct {
 	change blob.Change
 	states map[int64]int
+	reset  bool // not a change: the feed can't be continued
+}
+
+// question is a poll that has not been answered yet.
+type question struct {
+	asOf time.Time
+	upTo int // of taken
 }
 
 type gate struct {
@@ -70,6 +93,9 @@ type gate struct {
 type read struct {
 	id     int64
 	floor  int // oldest state that may be answered
+	bound  int // the same, where the answer does not say that it is stale
+	stale  time.Duration
+	ended  time.Time
 	cancel context.CancelFunc
 	done   bool
 	got    int64
@@ -110,8 +136,10 @@ func (w *world) Lookup(ctx context.Context, ids []int64) (found []blob.Row, err 
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		for _, id := range ids {
-			if v := w.now(id); v != 0 {
-				found = append(found, row(id, v))
+			if state := w.now(id); state != 0 {
+				r := row(id, state)
+				r.Version = state % versions
+				found = append(found, r)
 			}
 		}
 	})
@@ -138,6 +166,26 @@ func (w *world) now(id int64) int64 {
 	return h[len(h)-1]
 }
 
+// versions: a state is a number of its own times this, plus its version.
+const versions = 1 << 20
+
+// enter makes state the product's newest, and returns its index. The mutex is
+// held.
+func (w *world) enter(id, state int64) int {
+	w.history[id] = append(w.history[id], state)
+	w.times[id] = append(w.times[id], time.Now())
+	return len(w.history[id]) - 1
+}
+
+// since returns the newest state of before a moment.
+func (w *world) since(id int64, moment time.Time) int {
+	n := len(w.times[id]) - 1
+	for n > 0 && !w.times[id][n].Before(moment) {
+		n--
+	}
+	return n
+}
+
 // commit changes some products; all of them may get new versions, or vanish.
 func (w *world) commit(rng *rand.Rand, ids ...int64) told {
 	w.mu.Lock()
@@ -145,18 +193,40 @@ func (w *world) commit(rng *rand.Rand, ids ...int64) told {
 	w.version++
 	c := told{change: blob.Change{Version: w.version}, states: make(map[int64]int)}
 	for _, id := range ids {
-		state := w.version
+		w.states++
+		state := w.states*versions + w.version
 		if w.now(id) != 0 && rng.IntN(3) == 0 {
 			state = 0
 			c.change.Removed = append(c.change.Removed, id)
 		} else {
 			c.change.Changed = append(c.change.Changed, id)
 		}
-		w.history[id] = append(w.history[id], state)
-		c.states[id] = len(w.history[id]) - 1
+		c.states[id] = w.enter(id, state)
 	}
 	w.feed = append(w.feed, c)
 	return c
+}
+
+// restore takes the database back to states that its products had before. Of
+// this node's own writes nobody will hear.
+func (w *world) restore(rng *rand.Rand) {
+	w.mu.Lock()
+	c := told{states: make(map[int64]int), reset: true}
+	version := int64(0)
+	for n := range products {
+		id := modelID(n)
+		state := w.history[id][rng.IntN(len(w.history[id]))]
+		c.states[id] = w.enter(id, state)
+		version = max(version, state%versions)
+	}
+	w.version = version
+	w.feed = append(w.feed, c)
+	w.mu.Unlock()
+	for _, c := range w.own {
+		c.change.Version = 0
+		w.cache.Wrote(c.change)
+	}
+	w.own = nil
 }
 
 func (w *world) learn(c told) {
@@ -166,13 +236,77 @@ func (w *world) learn(c told) {
 }
 
 func (w *world) deliver() {
-	if len(w.feed) == 0 {
+	if w.cut {
+		return
+	}
+	w.mu.Lock()
+	loading, failed := w.loading, w.failed
+	w.mu.Unlock()
+	if failed || !loading && slices.ContainsFunc(w.feed, func(c told) bool { return c.reset }) {
+		w.reset()
+		return
+	}
+	if len(w.feed) == 0 || loading {
 		return
 	}
 	c := w.feed[0]
 	w.feed = w.feed[1:]
+	w.taken++
 	w.cache.Apply(c.change)
 	w.learn(c)
+}
+
+// reset is what the follower does when the feed can't be continued: it goes on
+// behind what the database has by now.
+func (w *world) reset() {
+	asOf := time.Now()
+	w.mu.Lock()
+	head := w.version
+	w.loading, w.failed = true, false
+	w.mu.Unlock()
+	go func() {
+		err := w.cache.Load(context.Background(), head)
+		if err == nil {
+			w.cache.Fresh(asOf)
+		}
+		w.mu.Lock()
+		w.loading, w.failed = false, err != nil
+		w.mu.Unlock()
+	}()
+	synctest.Wait() // until it waits for the ids, or has them
+	for _, c := range w.feed {
+		w.learn(c)
+	}
+	w.taken += len(w.feed)
+	w.feed = nil
+}
+
+// poll asks what there is, or, if that was asked before, takes the answer in.
+func (w *world) poll() {
+	if w.cut {
+		w.asked = nil
+		return
+	}
+	if w.asked == nil {
+		w.asked = &question{time.Now(), w.taken + len(w.feed)}
+		return
+	}
+	q := *w.asked
+	w.asked = nil
+	for w.taken < q.upTo {
+		w.mu.Lock()
+		loading := w.loading
+		w.mu.Unlock()
+		if loading {
+			return
+		}
+		w.deliver()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.loading && !w.failed {
+		w.cache.Fresh(q.asOf)
+	}
 }
 
 func (w *world) acknowledge() {
@@ -191,13 +325,14 @@ func (w *world) step(rng *rand.Rand, op byte) {
 	switch op % 32 {
 	default:
 		ctx, cancel := context.WithCancel(context.Background())
-		r := &read{id: id, floor: w.known[id], cancel: cancel}
+		r := &read{id: id, floor: w.known[id], bound: w.since(id, time.Now().Add(-modelBound)), cancel: cancel}
 		w.reads = append(w.reads, r)
 		go func() {
 			defer cancel()
-			a, _, err := w.cache.Get(ctx, id)
+			a, stale, err := w.cache.Get(ctx, id)
+			r.stale, r.ended = stale, time.Now()
 			if r.err = err; err == nil {
-				r.got = a.Version
+				r.got = stateOf(a)
 			} else if errors.Is(err, blob.ErrNotFound) {
 				r.err = nil
 			}
@@ -205,7 +340,7 @@ func (w *world) step(rng *rand.Rand, op byte) {
 			r.done = true
 			w.mu.Unlock()
 		}()
-	case 0, 1, 2, 3, 4, 5, 6, 7, 8: // let a look-up go on
+	case 0, 1, 2, 3, 4, 5, 6: // let a look-up go on
 		w.mu.Lock()
 		if len(w.gates) > 0 {
 			g := w.gates[rng.IntN(len(w.gates))]
@@ -235,7 +370,7 @@ func (w *world) step(rng *rand.Rand, op byte) {
 		w.cache.Wrote(c.change)
 	case 21: // a publish of some products, in no order
 		c := w.commit(rng, id, modelID(int(op>>5)+1))
-		c = told{blob.Change{Version: c.change.Version, Generation: w.version}, c.states}
+		c = told{change: blob.Change{Version: c.change.Version, Generation: w.version}, states: c.states}
 		w.feed[len(w.feed)-1] = c
 	case 22, 23:
 		w.store.settle(rng)
@@ -248,9 +383,19 @@ func (w *world) step(rng *rand.Rand, op byte) {
 		if len(w.reads) > 0 {
 			w.reads[rng.IntN(len(w.reads))].cancel()
 		}
-	case 26: // time for failed loads to be tried again, and for misses to end
+	case 26, 27: // time for failed loads to be tried again, for misses to end, and for the feed to be missed
+		if rng.IntN(3) == 0 {
+			time.Sleep(time.Duration(rng.Int64N(int64(modelBound))))
+		}
+	case 28:
+		w.poll()
+	case 29:
 		if rng.IntN(4) == 0 {
-			time.Sleep(time.Second)
+			w.restore(rng)
+		}
+	case 30: // nothing comes by the feed, or something again
+		if rng.IntN(4) == 0 {
+			w.cut = !w.cut
 		}
 	}
 	synctest.Wait()
@@ -276,12 +421,20 @@ func (w *world) judge() error {
 		if r.err != nil {
 			continue
 		}
-		state := slices.Index(w.history[r.id][r.floor:], r.got)
+		from := max(r.floor, r.bound)
+		if r.stale > 0 {
+			from = max(r.floor, w.since(r.id, r.ended.Add(-r.stale)))
+		}
+		if r.stale > modelLimit {
+			return fmt.Errorf("product %d: stale for %v", r.id, r.stale)
+		}
+		state := slices.Index(w.history[r.id][from:], r.got)
 		if state < 0 {
-			return fmt.Errorf("product %d: read version %d, history %v, must be from index %d", r.id, r.got, w.history[r.id], r.floor)
+			return fmt.Errorf("product %d: read state %d, stale %v, history %v, must be from index %d (%d, %d)",
+				r.id, r.got, r.stale, w.history[r.id], from, r.floor, r.bound)
 		}
 		if w.orderly {
-			w.known[r.id] = max(w.known[r.id], r.floor+state)
+			w.known[r.id] = max(w.known[r.id], from+state)
 		}
 	}
 	if current, size := w.cache.ids.loaded(); current {
@@ -311,12 +464,12 @@ func (w *world) told(id int64) bool {
 // run plays a script and returns the first wrong that was seen.
 func (w *world) run(seed uint64, script []byte) (err error) {
 	rng := rand.New(rand.NewPCG(seed, 0))
-	w.history, w.known = make(map[int64][]int64), make(map[int64]int)
+	w.history, w.times, w.known = make(map[int64][]int64), make(map[int64][]time.Time), make(map[int64]int)
 	for n := range products {
-		w.history[modelID(n)] = []int64{0}
+		w.enter(modelID(n), 0)
 	}
 	w.store = &faultyStore{rng: rand.New(rand.NewPCG(seed, 1)), orderly: w.orderly, table: newTableStore()}
-	w.cache = newCache(Config{Source: w, MissTimeout: time.Second, MaxStaleness: time.Hour}, w.store)
+	w.cache = newCache(Config{Source: w, MissTimeout: time.Second, MaxStaleness: modelBound, StaleIfError: modelLimit}, w.store)
 	w.pack()
 	switch w.fault {
 	case noFence:
@@ -328,9 +481,14 @@ func (w *world) run(seed uint64, script []byte) (err error) {
 	if w.fault == openFlights {
 		w.cache.flights.fence = new(fence.Fence) // which nobody raises
 	}
+	switch w.fault {
+	case noBound:
+		w.cache.fresh.bound = 1 << 50
+	case youngFlights:
+		w.cache.flights.fresh = &freshness{start: w.cache.fresh.start.Add(-time.Hour)}
+	}
 	w.cache.ids.ready.Store(true)
-	go func() { _ = w.cache.Load(context.Background(), 0) }()
-	synctest.Wait()
+	w.reset()
 	defer func() {
 		for _, r := range w.reads {
 			r.cancel()
@@ -345,16 +503,20 @@ func (w *world) run(seed uint64, script []byte) (err error) {
 		}
 	}
 	// Everything arrives in the end; then reads and list show what there is.
-	for len(w.feed)+len(w.own) > 0 {
-		w.deliver()
-		w.acknowledge()
-	}
 	for range 100 {
 		w.step(rng, 0)
 	}
 	time.Sleep(2 * time.Second)
 	for range 20 {
 		w.step(rng, 0)
+	}
+	for range 10 {
+		w.cut = false
+		w.poll()
+		w.acknowledge()
+		for range 20 {
+			w.step(rng, 0)
+		}
 	}
 	for n := range products {
 		w.step(rng, byte(n<<5|31))
@@ -385,6 +547,13 @@ func (w *world) pack() {
 	if w.cache.packed.codec == nil {
 		panic("nothing is packed")
 	}
+}
+
+// stateOf is the state that answers were made from: row puts it into the name.
+func stateOf(a *blob.Answers) (state int64) {
+	_, rest, _ := strings.Cut(string(a.Detail.Body), `"name":"v`)
+	_, _ = fmt.Sscanf(rest, "%d", &state)
+	return state
 }
 
 // faultyStore drops, delays, reorders and forgets.
@@ -493,6 +662,8 @@ func TestModelFindsFaults(t *testing.T) {
 		"packed rows without a fence":     unfenced,
 		"look-ups joined without a fence": openFlights,
 		"changes lost during a load":      lostNote,
+		"no bound without the feed":       noBound,
+		"look-ups that look younger":      youngFlights,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(2000) {
