@@ -76,7 +76,7 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, err error) {
 			return
 		}
 	}
-	s.log.Error("a request failed", "method", string(ctx.Method()), "path", instance(ctx), "error", err)
+	s.log.Error("a request failed", "method", string(ctx.Method()), "path", instance(ctx), "request_id", requestID(ctx), "error", err)
 	s.problem(ctx, fasthttp.StatusInternalServerError, detailInternal)
 }
 
@@ -151,6 +151,7 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 	}
 	send(ctx, p)
 	ctx.Response.SkipBody = ctx.IsHead()
+	s.identify(ctx)
 	s.cors.mark(ctx)
 }
 

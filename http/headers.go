@@ -18,6 +18,7 @@ var (
 	headerNoSniff       = []byte("X-Content-Type-Options")
 	headerOrigin        = []byte("Origin")
 	headerPolicy        = []byte("Content-Security-Policy")
+	headerRequestID     = []byte("X-Request-Id")
 	headerRetryAfter    = []byte("Retry-After")
 	headerStale         = []byte("Hotshelf-Stale")
 	headerTotal         = []byte("X-Total-Count")

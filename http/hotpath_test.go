@@ -42,6 +42,7 @@ func hits(t testing.TB, s *shelf) []hit {
 		{"related", "/products/1/related", "", gzip, 200, 0},
 		{"304", "/products/1", "", []string{"If-None-Match", tag}, 304, 0},
 		{"304 among many", "/products/1/styles", "", []string{"If-None-Match", `"1-00000000", W/"2-00000000", W/` + tag, "Accept-Encoding", "gzip"}, 304, 0},
+		{"a request id", "/products/1", "", []string{"X-Request-Id", "9f3c2a100d54c1ae"}, 200, 0},
 		{"listed origin", "/products/1", "https://a.test", []string{"Origin", "https://a.test"}, 200, 0},
 		{"list page", "/products/list?page=1&count=5", "", nil, 200, 0},
 		{"list page, the longest without a place", "/products/list?count=10", "", gzip, 200, 0},

@@ -71,6 +71,9 @@ type Config struct {
 	// Observe, if set, is what each scrape of the metrics asks for. It may take
 	// a moment, but must not wait for a database that is down.
 	Observe func() Reading
+	// AccessLog is the share of the requests that get a line in the log, from
+	// 0 to 1.
+	AccessLog float64
 	// Logger takes a line for each write, panics, unforeseen errors, and (at
 	// debug level) what fasthttp says of broken connections. Nil drops them.
 	Logger *slog.Logger
@@ -118,6 +121,7 @@ type Server struct {
 	panics   atomic.Int64
 	refused  atomic.Int64 // connections
 
+	accessLog float64
 	requests  *requests
 	observe   func() Reading
 	shownHits atomic.Int64
@@ -138,6 +142,7 @@ func New(config Config) *Server {
 		storefront: config.Storefront,
 		maxConns:   config.MaxConns,
 		observe:    config.Observe,
+		accessLog:  config.AccessLog,
 		began:      time.Now(),
 	}
 	if s.log == nil {
@@ -207,17 +212,23 @@ func (s *Server) Panics() int64 { return s.panics.Load() }
 
 // handle is the one way in of every request that could be parsed.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	timed := ctx.ConnRequestNum()%timedEach == 1 || !ctx.IsGet()
+	logged := s.sampled()
+	timed := logged || ctx.ConnRequestNum()%timedEach == 1 || !ctx.IsGet()
 	var began time.Duration
 	if timed {
 		began = time.Since(s.began)
 	}
 	route := s.dispatch(ctx)
+	s.identify(ctx)
 	s.cors.mark(ctx)
 	t := s.requests.of(ctx.ConnID(), route)
 	t.answered(ctx.Response.StatusCode())
 	if timed {
-		t.took(time.Since(s.began) - began)
+		took := time.Since(s.began) - began
+		t.took(took)
+		if logged {
+			s.logAccess(ctx, took)
+		}
 	}
 }
 
@@ -228,9 +239,11 @@ func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	s.panics.Add(1)
-	s.log.Error("a handler panicked", "method", string(ctx.Method()), "path", instance(ctx),
+	id := requestID(ctx)
+	s.log.Error("a handler panicked", "method", string(ctx.Method()), "path", instance(ctx), "request_id", id,
 		"panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	ctx.Response.Reset()
+	ctx.Response.Header.SetCanonical(headerRequestID, []byte(id))
 	s.problem(ctx, fasthttp.StatusInternalServerError, detailInternal)
 }
 

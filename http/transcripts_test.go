@@ -109,6 +109,7 @@ func TestTranscripts(t *testing.T) {
 func printable(t *testing.T, response string) string {
 	head, body, _ := strings.Cut(response, "\r\n\r\n")
 	head = regexp.MustCompile(`\r\nDate: .*`).ReplaceAllString(head, "\r\nDate: (now)")
+	head = regexp.MustCompile(`\r\nX-Request-Id: [89a-f][0-9a-f]{15}\b`).ReplaceAllString(head, "\r\nX-Request-Id: (drawn)")
 	if strings.Contains(head, "Content-Encoding: gzip") {
 		length := fmt.Sprintf("Content-Length: %d", len(body))
 		if body != "" {

@@ -249,5 +249,5 @@ func (s *Server) audit(ctx *fasthttp.RequestCtx, token string, t target, done *b
 	case status >= fasthttp.StatusInternalServerError:
 		level, outcome = slog.LevelWarn, "failed"
 	}
-	s.log.Log(s.base, level, "write", append(attrs, "version", done.Change.Version, "status", status, "outcome", outcome)...)
+	s.log.Log(s.base, level, "write", append(attrs, "version", done.Change.Version, "status", status, "outcome", outcome, "request_id", requestID(ctx))...)
 }

@@ -237,21 +237,22 @@ func TestUnknownOutcome(t *testing.T) {
 func TestAudit(t *testing.T) {
 	s := &scribe{t: t}
 	server := start(t, withWrites(t, Config{}, s))
-	server.send("POST", "/products", newProduct, authorized...)
-	server.send("PATCH", "/products/1/skus/3", `{"quantity":7}`, authorized...)
-	server.send("PUT", "/products/7", `{"name":1}`, authorized...)
+	sent := append(slices.Clone(authorized), "X-Request-Id: till:7")
+	server.send("POST", "/products", newProduct, sent...)
+	server.send("PATCH", "/products/1/skus/3", `{"quantity":7}`, sent...)
+	server.send("PUT", "/products/7", `{"name":1}`, sent...)
 	s.err = blob.ErrUnavailable
-	server.send("DELETE", "/products/1", "", authorized...)
+	server.send("DELETE", "/products/1", "", sent...)
 	s.err = blob.ErrOutcomeUnknown
-	server.send("DELETE", "/products/1", "", authorized...)
+	server.send("DELETE", "/products/1", "", sent...)
 	server.send("DELETE", "/products/1", "") // no token, no write
 	lines := strings.Split(strings.TrimSpace(server.logs.String()), "\n")
 	want := []string{
-		"level=INFO msg=write token=till method=POST product=1 version=99 status=201 outcome=done",
-		"level=INFO msg=write token=till method=PATCH product=1 sku=3 version=99 status=200 outcome=done",
-		"level=INFO msg=write token=till method=PUT product=7 version=0 status=422 outcome=refused",
-		"level=WARN msg=write token=till method=DELETE product=1 version=0 status=503 outcome=failed",
-		`level=WARN msg=write token=till method=DELETE product=1 error="` + blob.ErrOutcomeUnknown.Error() + `" version=0 status=504 outcome=unknown`,
+		"level=INFO msg=write token=till method=POST product=1 version=99 status=201 outcome=done request_id=till:7",
+		"level=INFO msg=write token=till method=PATCH product=1 sku=3 version=99 status=200 outcome=done request_id=till:7",
+		"level=INFO msg=write token=till method=PUT product=7 version=0 status=422 outcome=refused request_id=till:7",
+		"level=WARN msg=write token=till method=DELETE product=1 version=0 status=503 outcome=failed request_id=till:7",
+		`level=WARN msg=write token=till method=DELETE product=1 error="` + blob.ErrOutcomeUnknown.Error() + `" version=0 status=504 outcome=unknown request_id=till:7`,
 	}
 	if len(lines) != len(want) {
 		t.Fatalf("log:\n%s", server.logs.String())

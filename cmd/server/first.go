@@ -81,8 +81,8 @@ func lockDir(ctx context.Context, dir string) (unlock func(), err error) {
 }
 
 // greet says where the server listens and what to try.
-func greet(w io.Writer, addr net.Addr, storefront bool, notReady []string) {
-	base := "http://" + reachable(addr.String())
+func greet(w io.Writer, scheme string, addr net.Addr, storefront bool, notReady []string) {
+	base := scheme + "://" + reachable(addr.String())
 	if len(notReady) > 0 {
 		fmt.Fprintf(w, "hotshelf listens on %s, but is not ready: %s\n", base, notReady[0])
 		return

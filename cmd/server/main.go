@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"runtime/debug"
 	"time"
@@ -24,8 +23,10 @@ type flags struct {
 	StaleIfError    duration     `help:"How old an answer may be while the database can't be reached." default:"5m" placeholder:"DURATION"`
 	CORSOrigin      []string     `help:"Origins whose pages may read the answers; may be given several times." default:"*" placeholder:"ORIGIN"`
 	WriteTokensFile string       `help:"A file with a name and the SHA-256 of a write token on each line, read again on SIGHUP. Besides, or instead, $$HOTSHELF_WRITE_TOKEN may hold a token. With neither, writes are off." placeholder:"FILE"`
-	Storefront      bool         `help:"Have a small storefront at /; --storefront=false turns it off." default:"true"`
-	Check           bool         `help:"Serve nothing, but ask the server that runs with these settings whether it is ready: exit code 0 when it is."`
+	secure
+	logging
+	Storefront bool `help:"Have a small storefront at /; --storefront=false turns it off." default:"true"`
+	Check      bool `help:"Serve nothing, but ask the server that runs with these settings whether it is ready: exit code 0 when it is."`
 }
 
 const (
@@ -46,14 +47,19 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 	if f.Check {
 		return check(ctx, f, io.Stdout)
 	}
-	log := slog.New(slog.NewTextHandler(io.Stderr, nil))
+	log := f.logger(io.Stderr)
 	debug.SetMemoryLimit(f.Memory.limit())
 
-	listener, err := net.Listen("tcp", string(f.Addr))
+	socket, err := net.Listen("tcp", string(f.Addr))
 	if err != nil {
 		return fmt.Errorf("can't listen on %s: %w", f.Addr, cause(err))
 	}
-	defer func() { _ = listener.Close() }()
+	defer func() { _ = socket.Close() }()
+	listener, stopRenewing, err := f.wrap(socket, log, renewal)
+	if err != nil {
+		return err
+	}
+	defer stopRenewing()
 	adminListener, err := f.AdminAddr.listen()
 	if err != nil {
 		return err
@@ -80,6 +86,7 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 		return err
 	}
 	defer closeDB()
+	log.Info("settings", f.settings(db.Where())...)
 	if f.Embedded() {
 		if err := firstCatalogue(ctx, db, f.DataDir, io, log); err != nil {
 			return err
@@ -100,14 +107,15 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 
 	server := httpd.New(httpd.Config{
 		Catalogue: blobs, Ready: node.ready, CORSOrigins: f.CORSOrigin, Storefront: f.Storefront, Logger: log,
-		Writer: db, Tokens: tokens, Wrote: blobs.Wrote,
+		AccessLog: float64(f.AccessLog),
+		Writer:    db, Tokens: tokens, Wrote: blobs.Wrote,
 		Observe: func() httpd.Reading { return observe(blobs, db, node) },
 	})
 	stopAdmin := serveAdmin(adminListener, server, log)
 	defer stopAdmin()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	greet(io.Stdout, listener.Addr(), f.Storefront, node.ready())
+	greet(io.Stdout, f.scheme(), listener.Addr(), f.Storefront, node.ready())
 
 	select {
 	case err := <-served:

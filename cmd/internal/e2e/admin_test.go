@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"io"
 	nethttp "net/http"
 	"regexp"
@@ -63,5 +64,38 @@ func TestCheck(t *testing.T) {
 	off := serve(t, dir, url, "--admin-addr=")
 	if strings.Contains(off.printed(), "profiles") {
 		t.Errorf("an empty address does not turn the admin listener off:\n%s", off.printed())
+	}
+}
+
+// TestLog: the settings once, without secrets; nothing for a hit; each request
+// where that is asked for.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	url := strings.Replace(pg.Database(t), "hotshelf@", "hotshelf:hunter2@", 1)
+	writeSmall(t, dir+"/csv", nil)
+	must(t, dir, "load", "--database-url="+url, "csv", "--quiet")
+	must(t, dir, "warm", "--database-url="+url, "--quiet")
+	quiet := serve(t, dir, "--database-url="+url)
+	quiet.get(t, "/products/1")
+	settings := quiet.printed()
+	quiet.get(t, "/products/1")
+	if quiet.printed() != settings || strings.Count(settings, "msg=settings ") != 1 || strings.Contains(settings, "hunter2") || !strings.Contains(settings, "database=hotshelf@") {
+		t.Errorf("log:\n%s", quiet.printed())
+	}
+	loud := serve(t, dir, "--database-url="+url, "--log-format=json", "--access-log=1")
+	loud.get(t, "/products/1/styles?token=hunter2")
+	until(t, "the request is logged", func() bool { return strings.Contains(loud.printed(), `"msg":"request"`) })
+	for line := range strings.Lines(loud.printed()) {
+		if strings.HasPrefix(line, "{") && !json.Valid([]byte(line)) || strings.Contains(line, "hunter2") {
+			t.Errorf("log line %s", line)
+		}
+	}
+	if !strings.Contains(loud.printed(), `"path":"/products/1/styles","status":200`) {
+		t.Errorf("log:\n%s", loud.printed())
+	}
+	mute := serve(t, dir, "--database-url="+url, "--log-level=error")
+	if strings.Contains(mute.printed(), "level=") {
+		t.Errorf("log:\n%s", mute.printed())
 	}
 }

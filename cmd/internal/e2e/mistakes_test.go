@@ -134,6 +134,10 @@ func TestMistakes(t *testing.T) {
 		"a port in use":                   {[]string{"server", url, "--addr=" + taken.Addr().String()}, failed, []string{taken.Addr().String(), "address already in use"}},
 		"an admin port in use":            {[]string{"server", url, "--addr=127.0.0.1:0", "--admin-addr=" + taken.Addr().String()}, failed, []string{taken.Addr().String(), "--admin-addr", "address already in use"}},
 		"an admin address that is none":   {[]string{"server", url, "--admin-addr=here"}, usage, []string{"--admin-addr", "here", "HOST:PORT"}},
+		"a certificate without its key":   {[]string{"server", url, "--tls-cert=cert.pem"}, usage, []string{"--tls-cert", "--tls-key"}},
+		"a certificate that isn't there":  {[]string{"server", url, "--addr=127.0.0.1:0", "--tls-cert=cert.pem", "--tls-key=key.pem"}, failed, []string{"--tls-cert", "cert.pem"}},
+		"a rate that is none":             {[]string{"server", url, "--access-log=2"}, usage, []string{"--access-log", "0 to 1"}},
+		"a level that is none":            {[]string{"server", url, "--log-level=loud"}, usage, []string{"--log-level", "loud"}},
 		"a check of no server":            {[]string{"server", "--check", "--admin-addr=127.0.0.1:1"}, failed, []string{"127.0.0.1:1", "connection refused"}},
 		"an address that is none":         {[]string{"server", url, "--addr=here"}, usage, []string{"--addr", "here", "HOST:PORT"}},
 		"too little memory":               {[]string{"server", url, "--memory=1MiB"}, usage, []string{"64MiB"}},
@@ -177,7 +181,7 @@ func TestMistakes(t *testing.T) {
 func TestHelpIsComplete(t *testing.T) {
 	dir := t.TempDir()
 	for name, flags := range map[string][]string{
-		"server": {"database-url", "data-dir", "addr", "admin-addr", "memory", "cors-origin", "storefront", "check"},
+		"server": {"database-url", "data-dir", "addr", "admin-addr", "memory", "cors-origin", "tls-cert", "tls-key", "log-format", "log-level", "access-log", "storefront", "check"},
 		"load":   {"database-url", "data-dir", "rejects", "report", "max-rejects", "quiet"},
 		"warm":   {"database-url", "data-dir", "contract", "quiet"},
 		"sample": {"products", "seed", "edition"},
