@@ -3,6 +3,8 @@ package e2e
 import (
 	"fmt"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 )
 
 // operation opens an operation of the API's page and returns its selector.
@@ -22,8 +24,11 @@ func (tb *tab) execute(block, status string) {
 	tb.says(block+" .live-responses-table tbody .response-col_status", status)
 }
 
-// TestDocs tries a read out on the API's page.
+// TestDocs tries a read and a write out on the API's page, the write without
+// the token at first.
 func TestDocs(t *testing.T) {
+	const token = "token-of-the-browser-test"
+	t.Setenv("HOTSHELF_WRITE_TOKEN", token)
 	s := oddShelf(t, "pulsar")
 	tb := newTab(t, s)
 	tb.open(s.url + "/docs")
@@ -36,6 +41,21 @@ func TestDocs(t *testing.T) {
 	tb.execute(block, "200")
 	tb.wait(fmt.Sprintf(`document.querySelector(%q).innerText.includes('"name": "Camo Onesie"')`, block+" .live-responses-table"))
 	tb.shot("docs-read")
+
+	block = tb.operation("writes", "createProduct")
+	tb.expect("status of 401")
+	tb.execute(block, "401")
+	tb.click(".btn.authorize")
+	tb.do(chromedp.SendKeys(chromedp.CSS(".auth-container input"), token))
+	tb.click(".auth-btn-wrapper .authorize")
+	tb.click(".auth-btn-wrapper .btn-done")
+	tb.execute(block, "201")
+	tb.wait(fmt.Sprintf(`document.querySelector(%q).innerText.includes("location: /products/7")`, block+" .live-responses-table"))
+	tb.shot("docs-write")
+	tb.expect("https://example.com/") // the photos of the example
+	tb.open(s.url + "/#/products/7")
+	tb.says("main h1", "Camo Onesie")
+	tb.says(".chosen", "Forest Green & Black")
 
 	tb.phone(390)
 	tb.open(s.url + "/docs")
