@@ -43,7 +43,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 bench: ## the Go benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
-figures: ## the figures of bench/RESULTS.md but for the load, on a quiet machine (half an hour)
+figures: ## the figures of bench/RESULTS.md but for load and warm, on a quiet machine (half an hour)
 	@set -e; for suite in hit miss ramp box scale; do go run ./cmd/bench $$suite --data .hotshelf-bench; done
 
 vet: ## go vet, of the long tests and of the other system as well

@@ -164,8 +164,7 @@ func runSteps(ctx context.Context, psql, url string, steps [][]string) (usage, e
 		g.SetLimit(besideLimit)
 		for i, text := range scripts {
 			g.Go(func() (err error) {
-				p := program{path: psql, args: []string{"-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url}, input: text}
-				used[i], err = p.run(ctx)
+				used[i], err = runPsql(ctx, psql, url, text, nil)
 				return err
 			})
 		}
@@ -178,6 +177,12 @@ func runSteps(ctx context.Context, psql, url string, steps [][]string) (usage, e
 		}
 	}
 	return total, nil
+}
+
+// runPsql runs a script in one psql, on some CPUs or, with nil, on any.
+func runPsql(ctx context.Context, psql, url, script string, cpus []int) (usage, error) {
+	args := []string{"-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url}
+	return program{path: psql, args: args, input: script, cpus: cpus}.run(ctx)
 }
 
 // timeLimit bounds one run of so many products: far more than any should take.

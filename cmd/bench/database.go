@@ -178,10 +178,10 @@ select relname::text from pg_class
 where relnamespace = $1::regnamespace and relkind = 'r'
   and not exists (select from pg_statistic where starelid = pg_class.oid) order by 1`
 
-// sameAsCatalog fails where the tables of a schema are not defined as those of
-// catalog are, or have no statistics.
-func (d *database) sameAsCatalog(ctx context.Context, schema string) error {
-	want, err := d.describe(ctx, "catalog")
+// sameAs fails where the tables of a schema are not defined as those of the
+// schema model are, or have no statistics.
+func (d *database) sameAs(ctx context.Context, model, schema string) error {
+	want, err := d.describe(ctx, model)
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (d *database) sameAsCatalog(ctx context.Context, schema string) error {
 		faults = append(faults, "without statistics of "+table)
 	}
 	if len(faults) > 0 {
-		return fmt.Errorf("the schema %s is not as catalog is: %s", schema, strings.Join(faults, "; "))
+		return fmt.Errorf("the schema %s is not as %s is: %s", schema, model, strings.Join(faults, "; "))
 	}
 	return nil
 }

@@ -43,6 +43,16 @@ func (o *outcome) fail(format string, args ...any) {
 	}
 }
 
+// add takes in what came of a run after this one. The latencies are sorted by
+// whoever has added all.
+func (o *outcome) add(p *outcome) {
+	if o.errors == 0 {
+		o.first = p.first
+	}
+	o.requests, o.errors, o.bytes, o.took = o.requests+p.requests, o.errors+p.errors, o.bytes+p.bytes, o.took+p.took
+	o.latencies = append(o.latencies, p.latencies...)
+}
+
 // perSecond is how many requests were answered a second.
 func (o *outcome) perSecond() float64 { return float64(o.requests) / o.took.Seconds() }
 

@@ -41,42 +41,24 @@ const (
 	messyToClean  = 1.1       // load of the messy edition ÷ load of the clean one
 	loadMemory    = 128 << 20 // peak of the load process
 	seed          = 1
-	columnWall    = "wall"
-	columnCPU     = "cpu"
-	columnPeak    = "peak"
-	columnServer  = "server_cpu"
-	columnBoth    = "both_cpu"
-	columnWAL     = "wal"
-	columnOthers  = "others_cpu"
 	contenderLoad = "load, clean"
 )
-
-var loadColumns = []Column{
-	{columnWall, "time", Seconds},
-	{columnCPU, "CPU", Seconds},
-	{columnServer, "CPU of PostgreSQL", Seconds},
-	{columnBoth, "CPU of both", Seconds},
-	{columnPeak, "peak memory", Bytes},
-	{columnWAL, "WAL", Bytes},
-	{columnOthers, "CPU of all else", Seconds},
-}
 
 // loadBench is a run of the suite under way.
 type loadBench struct {
 	*loadSuite
-	io   cli.IO
+	*stopwatch
 	work string
-	db   *database
 	load string // the built program
 	psql string // "" without one
-	f    *Figures
 }
 
 func (s *loadSuite) measure(ctx context.Context, io cli.IO) (_ *Figures, err error) {
-	b := &loadBench{loadSuite: s, io: io, f: &Figures{
-		Suite: "load", Title: "Load: CSV files to rows", Began: time.Now(), Columns: loadColumns,
+	b := &loadBench{loadSuite: s, stopwatch: &stopwatch{io: io, calm: s.calm, before: `drop schema if exists catalog_next, ` + copySchema + ` cascade`}}
+	b.f = &Figures{
+		Suite: "load", Title: "Load: CSV files to rows", Began: time.Now(), Columns: runColumns,
 		Command: fmt.Sprintf("go run ./cmd/bench load --products %d --pairs %d --large %d", s.Products, s.Pairs, s.Large),
-	}}
+	}
 	if b.psql, err = exec.LookPath("psql"); err != nil {
 		b.psql = ""
 		b.note("psql is missing (not in PATH), and with it the comparison to its \\copy.")
@@ -109,21 +91,6 @@ func (s *loadSuite) measure(ctx context.Context, io cli.IO) (_ *Figures, err err
 	}
 	b.conclude()
 	return b.f, nil
-}
-
-func (b *loadBench) say(format string, args ...any) { fmt.Fprintf(b.io.Stderr, format+"\n", args...) }
-
-func (b *loadBench) note(format string, args ...any) {
-	b.f.Notes = append(b.f.Notes, fmt.Sprintf(format, args...))
-}
-
-// contender is one side of a comparison: run does the work that is timed, check
-// fails where it wasn't done in full.
-type contender struct {
-	name     string
-	products int64
-	run      func(ctx context.Context) (usage, error)
-	check    func(ctx context.Context) error
 }
 
 // compareAll runs the contenders in turn, once in each round.
@@ -227,54 +194,7 @@ func (b *loadBench) checkTables(ctx context.Context, schema string, of files) er
 			return fmt.Errorf("%s gave %d rows in %s, expected %d", file, counts[file], schema, want)
 		}
 	}
-	return b.db.sameAsCatalog(ctx, schema)
-}
-
-// time runs a contender on a database that holds nothing else, after a
-// checkpoint, and keeps its figures.
-func (b *loadBench) time(ctx context.Context, c contender, round int) error {
-	ctx, cancel := context.WithTimeout(ctx, timeLimit(c.products))
-	defer cancel()
-	if err := b.db.exec(ctx, `drop schema if exists catalog_next, `+copySchema+` cascade`); err != nil {
-		return err
-	}
-	if err := b.db.exec(ctx, `checkpoint`); err != nil {
-		return err
-	}
-	waitForCalm(ctx, b.calm)
-
-	wal, err := b.db.walBytes(ctx)
-	if err != nil {
-		return err
-	}
-	server, own, all, began := b.db.cpu(), ownCPU(), busy(), time.Now()
-	used, err := c.run(ctx)
-	wall := time.Since(began)
-	server, own, all = b.db.cpu()-server, ownCPU()-own, busy()-all
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.name, err)
-	}
-	walEnd, err := b.db.walBytes(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.check(ctx); err != nil {
-		return fmt.Errorf("%s: %w", c.name, err)
-	}
-	run := Run{Contender: c.name, Round: round, Values: map[string]float64{
-		columnWall: wall.Seconds(), columnCPU: used.cpu.Seconds(), columnWAL: float64(walEnd - wal),
-	}}
-	if used.peak > 0 {
-		run.Values[columnPeak] = float64(used.peak)
-	}
-	if b.db.postmaster > 0 {
-		run.Values[columnServer] = server.Seconds()
-		run.Values[columnBoth] = (used.cpu + server).Seconds()
-		run.Values[columnOthers] = max(0, all-own-used.cpu-server).Seconds()
-	}
-	b.f.Runs = append(b.f.Runs, run)
-	b.say("%s: %.1f s", c.name, wall.Seconds())
-	return nil
+	return b.db.sameAs(ctx, "catalog", schema)
 }
 
 // loadLarge loads one large catalogue from start to end and keeps the account.

@@ -17,6 +17,7 @@ import (
 
 type flags struct {
 	Load    loadSuite   `cmd:"" help:"Load a clean and a messy catalogue; time against psql's copy, memory."`
+	Warm    warmSuite   `cmd:"" help:"Build all blobs; time against psql's copy of them, memory, a server beside it."`
 	Hit     hitSuite    `cmd:"" help:"CPU per cached answer against a bare fasthttp handler and nginx; latency."`
 	Miss    missSuite   `cmd:"" help:"Look-ups a second against pgbench's, CPU per miss, database time."`
 	Ramp    rampSuite   `cmd:"" help:"Latency and errors at 1 to 1,000 requests a second, per route."`
@@ -34,6 +35,8 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 	switch {
 	case f.Load.chosen:
 		return keep(ctx, &f.Load, f.Load.Out, io)
+	case f.Warm.chosen:
+		return keep(ctx, &f.Warm, f.Warm.Out, io)
 	case f.Hit.chosen:
 		return keep(ctx, &f.Hit, f.Hit.Out, io)
 	case f.Miss.chosen:

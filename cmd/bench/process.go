@@ -18,6 +18,7 @@ type program struct {
 	args  []string
 	input string // what it reads from standard input
 	dir   string // where it runs
+	cpus  []int  // that it may run on; nil for all
 }
 
 // usage is what a program's process took. peak is in bytes; 0 where the system
@@ -41,7 +42,11 @@ func (p program) run(ctx context.Context) (usage, error) {
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
-	if err := cmd.Start(); err != nil {
+	begin := cmd.Start
+	if p.cpus != nil {
+		begin = func() error { return startOn(cmd, p.cpus) }
+	}
+	if err := begin(); err != nil {
 		return usage{}, fmt.Errorf("start %s: %w", filepath.Base(p.path), err)
 	}
 	var u usage
