@@ -95,6 +95,9 @@ func (db *DB) inWrite(ctx context.Context, id int64, match blob.Match, do func(w
 	if err != nil {
 		return none, err
 	}
+	if err := ctx.Err(); err != nil {
+		return none, fmt.Errorf("commit a write: %w", err)
+	}
 	if err := tx.Commit(ctx); err != nil {
 		if notCommitted(err) {
 			return none, fmt.Errorf("commit a write: %w", classify(err))
@@ -105,12 +108,13 @@ func (db *DB) inWrite(ctx context.Context, id int64, match blob.Match, do func(w
 	return done, nil
 }
 
-// notCommitted says whether a failed COMMIT certainly did nothing: the server
-// said so, or never got it.
+// notCommitted says whether a failed COMMIT certainly did nothing, because the
+// server said so. pgconn.SafeToRetry is no help: of a connection that breaks
+// while it waits for the answer, the driver says "conn closed" and that nothing
+// was sent.
 func notCommitted(err error) bool {
 	var pg *pgconn.PgError
-	return errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err) ||
-		errors.As(err, &pg) && pg.SeverityUnlocalized == "ERROR"
+	return errors.Is(err, pgx.ErrTxCommitRollback) || errors.As(err, &pg) && pg.SeverityUnlocalized == "ERROR"
 }
 
 func (w *write) begin(ctx context.Context, id int64, match blob.Match) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/hotshelf/hotshelf/blob"
+	"github.com/hotshelf/hotshelf/embedded/embedtest"
 )
 
 // catalogue opens a database with the given products published, each related
@@ -138,6 +139,54 @@ func TestWriteFailures(t *testing.T) {
 		if after := everything(t, db); !slices.Equal(before, after) {
 			t.Fatalf("%s: a failed write has left something", trigger)
 		}
+	}
+}
+
+// TestCommitWithoutAnswer: a connection that breaks while the database commits
+// leaves the outcome unknown, and here the write was made.
+func TestCommitWithoutAnswer(t *testing.T) {
+	direct := catalogue(t, 1, 2)
+	link := embedtest.NewLink(t, direct.pool.Config().ConnString())
+	db := open(t, link.URL())
+	conn, err := direct.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	for _, sql := range []string{
+		`create function held() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4711); return null; end $$`,
+		`create constraint trigger held after insert on hotshelf.feed deferrable initially deferred for each row execute function held()`,
+		`select pg_advisory_lock(4711)`,
+	} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := func() int {
+		return query[int](t, direct, `select count(*)::int from pg_locks where locktype = 'advisory' and objid = 4711 and not granted`)[0]
+	}
+	type outcome struct {
+		done blob.Written
+		err  error
+	}
+	result := make(chan outcome, 1)
+	go func() {
+		done, err := db.SetQuantity(t.Context(), 2, 2, 5, nil)
+		result <- outcome{done, err}
+	}()
+	for held() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	link.Cut()
+	got := <-result
+	if !errors.Is(got.err, blob.ErrOutcomeUnknown) || got.done.Change.Version != 0 || !slices.Equal(got.done.Change.Changed, []int64{2}) {
+		t.Errorf("%+v, %v", got.done.Change, got.err)
+	}
+	if _, err := conn.Exec(t.Context(), `select pg_advisory_unlock(4711)`); err != nil {
+		t.Fatal(err)
+	}
+	for query[int](t, direct, `select quantity from catalog.skus where id = 2`)[0] != 5 {
+		time.Sleep(time.Millisecond)
 	}
 }
 

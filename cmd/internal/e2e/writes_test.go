@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/hotshelf/hotshelf/embedded/embedtest"
 )
 
 const writeToken = "till-token-0123456789"
@@ -335,5 +337,71 @@ func TestWriteTokens(t *testing.T) {
 	w = newWriter(t, s)
 	if got := w.send("PUT", productPath, "/products/1", `{}`); got.status != 403 {
 		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// TestUnknownOutcome: the database is cut off while it commits. Whether it
+// then commits or not, the client is told that nobody knows, and reads have
+// what became of it.
+func TestUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	database, _ := shop(t, dir, 5, "pulsar")
+	url := strings.TrimPrefix(database, "--database-url=")
+	link := embedtest.NewLink(t, url)
+	tokens := filepath.Join(dir, "tokens")
+	tokensFile(t, tokens, writeToken)
+	s := serve(t, dir, "--database-url="+link.URL(), "--admin-addr=off", "--write-tokens-file", tokens)
+	w := newWriter(t, s)
+	// A commit waits for whoever holds this lock.
+	psql(t, url, `create function held() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4711); return null; end $$`)
+	psql(t, url, `create constraint trigger held after insert on hotshelf.feed deferrable initially deferred for each row execute function held()`)
+	query := session(t, url)
+	const waiting = `from pg_locks where locktype = 'advisory' and objid = 4711 and not granted`
+
+	// cutOff makes a write, cuts the link while it commits, and decides.
+	cutOff := func(decide, method, path, target, body string) response {
+		t.Helper()
+		query(`select pg_advisory_lock(4711)`)
+		answer := make(chan response, 1)
+		go func() { answer <- w.send(method, path, target, body) }()
+		until(t, "the write commits", func() bool { return query(`select count(*) `+waiting) == "1" })
+		link.Cut()
+		got := <-answer
+		if got.status != 504 {
+			t.Errorf("%s %s: %d %s", method, target, got.status, got.body)
+		}
+		query(decide)
+		query(`select pg_advisory_unlock_all()`)
+		until(t, "the database has decided", func() bool {
+			return query(`select count(*) from pg_locks where locktype = 'advisory' and objid = 4711`) == "0"
+		})
+		link.Heal()
+		return got
+	}
+	shows := func(target, want string) {
+		t.Helper()
+		until(t, target+" shows "+want, func() bool {
+			status, _, body := s.get(t, target)
+			return strings.Contains(fmt.Sprint(status, " ", string(body)), want)
+		})
+	}
+	const commit, refuse = `select 1`, `select pg_terminate_backend(pid) ` + waiting
+	_, _, before := s.get(t, "/products/1")
+	cutOff(refuse, "PUT", productPath, "/products/1", `{"name":"never"}`)
+	shows("/products/1", string(before))
+	cutOff(commit, "PUT", productPath, "/products/1", `{"name":"after all"}`)
+	shows("/products/1", `"name":"after all"`)
+	created := cutOff(commit, "POST", productsPath, "/products", `{"name":"new","category":"","default_price":1}`)
+	shows(created.header.Get("Location"), `200 {"id"`)
+	lost := cutOff(refuse, "POST", productsPath, "/products", `{"name":"lost","category":"","default_price":1}`)
+	shows(lost.header.Get("Location"), `404 `)
+	cutOff(commit, "DELETE", productPath, "/products/1", "")
+	shows("/products/1", "404 ")
+	if n := strings.Count(s.printed(), "outcome=unknown"); n != 5 {
+		t.Errorf("%d unknown outcomes in the log:\n%s", n, s.printed())
+	}
+	if code := program(t, dir, "warm", database, "--verify", "--quiet").code; code != 0 {
+		t.Errorf("warm --verify: exit code %d", code)
 	}
 }
