@@ -143,6 +143,7 @@ func (p *population) do(request *nethttp.Request) (int, []byte) {
 
 func (p *population) read() {
 	for p.running() {
+		time.Sleep(time.Millisecond) // the programs want the processors too
 		id := rand.IntN(len(p.states))
 		p.mu.Lock()
 		least := p.states[id].answered

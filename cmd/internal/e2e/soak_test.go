@@ -21,3 +21,6 @@ func TestSoakRandomWrites(t *testing.T) {
 	randomWrites(t, "pulsar", 5_000, 3)
 	randomWrites(t, "atelier", 5_000, 4)
 }
+
+// TestSoakRewarmed is TestRewarmed with twenty kills.
+func TestSoakRewarmed(t *testing.T) { rewarmed(t, 20) }
