@@ -25,6 +25,12 @@ var edgeNames = []string{"LEGACY_UPSTREAM", "LISTEN", "RESOLVER", "SERVERS", "SE
 
 var edgeName = regexp.MustCompile(`\$\{([A-Z_]+)\}`)
 
+// What the lines of the two lists end in.
+const (
+	failing = "max_fails=3 fail_timeout=3s"
+	anyway  = "max_fails=0"
+)
+
 // upstream lists servers as the template says.
 func upstream(parameters string, addresses ...string) string {
 	var lines []string
@@ -42,8 +48,8 @@ func edge(t *testing.T, legacy string, servers ...string) string {
 	dir, address := t.TempDir(), freeAddress(t)
 	values := map[string]string{
 		"LISTEN": address, "RESOLVER": "127.0.0.1", "LEGACY_UPSTREAM": legacy,
-		"SERVERS":        upstream("max_fails=3 fail_timeout=3s", servers...),
-		"SERVERS_ANYWAY": upstream("max_fails=0", servers...),
+		"SERVERS":        upstream(failing, servers...),
+		"SERVERS_ANYWAY": upstream(anyway, servers...),
 	}
 	conf := edgeName.ReplaceAllStringFunc(readFile(t, "deploy/nginx/hotshelf.conf.template"), func(name string) string {
 		return values[edgeName.FindStringSubmatch(name)[1]]

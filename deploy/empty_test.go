@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,7 +13,17 @@ func TestOnlyIfEmpty(t *testing.T) {
 	dir := t.TempDir()
 	other := t.TempDir()
 	must(t, nil, "sample", dir, "--products", "20")
-	must(t, nil, "sample", other, "--products", "30", "--seed", "2")
+	must(t, nil, "sample", other, "--only-if-empty", "--products", "30", "--seed", "2")
+
+	if out := must(t, nil, "sample", dir, "--only-if-empty", "--products", "30"); out != "" {
+		t.Errorf("a sample where there are files: %s", out)
+	}
+	if err := os.Remove(filepath.Join(other, "skus.csv")); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := program(t, nil, "sample", other, "--only-if-empty"); err == nil || !strings.Contains(out, "exists already") {
+		t.Errorf("a sample where there are some files: %v, %s", err, out)
+	}
 
 	if out, err := program(t, env, "warm", "--only-if-empty"); err == nil || !strings.Contains(out, "run load first") {
 		t.Errorf("a warm without a load: %v, %s", err, out)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/hotshelf/hotshelf/cmd/internal/cli"
+	"github.com/hotshelf/hotshelf/etl"
 	"github.com/hotshelf/hotshelf/sample"
 )
 
@@ -16,6 +17,8 @@ type flags struct {
 	Products count          `help:"How many products to make." default:"1000" placeholder:"N"`
 	Seed     uint64         `help:"Another seed gives another catalogue; the same seed always the same." default:"1" placeholder:"S"`
 	Edition  sample.Edition `help:"clean, or messy: with every known defect planted." default:"clean" placeholder:"NAME"`
+
+	OnlyIfEmpty bool `help:"Do nothing where the directory has the six files of a catalogue already: for setting up unattended."`
 }
 
 // mostProducts is the largest catalogue that sample makes.
@@ -39,6 +42,9 @@ func main() {
 }
 
 func run(ctx context.Context, f flags, io cli.IO) error {
+	if f.OnlyIfEmpty && etl.Check(f.Dir) == nil {
+		return nil
+	}
 	summary, err := sample.Write(ctx, sample.Options{Dir: f.Dir, Products: int64(f.Products), Seed: f.Seed, Edition: f.Edition})
 	if err != nil {
 		return err
