@@ -27,9 +27,11 @@ type Reading struct {
 	// Of the catalogue: live products, its generation, and the rows of a load
 	// that waits for a warm, below 0 where they are not known.
 	Products, Generation, RowsWaiting int64
-	// The newest change that is known, and how long ago it was known to be.
-	FeedVersion int64
-	Staleness   time.Duration
+	// The version of the newest change that is known, by how much the database
+	// is ahead, below 0 where it could not be asked, and how long ago nothing
+	// newer was known to be there.
+	FeedVersion, FeedLag int64
+	Staleness            time.Duration
 	// Connections to the database, how often one was waited for, and how long.
 	PoolAcquired, PoolIdle, PoolLimit, PoolWaits int64
 	PoolWaited                                   time.Duration
@@ -142,7 +144,10 @@ func (s *Server) writeReading(e *exposition) {
 	if r.RowsWaiting >= 0 {
 		e.gauge("hotshelf_rows_waiting", "Rows of a load that waits for a warm, as PostgreSQL estimates them.", float64(r.RowsWaiting))
 	}
-	e.gauge("hotshelf_feed_version", "Version of the newest change that this server knows; what it is behind another's is its lag.", float64(r.FeedVersion))
+	e.gauge("hotshelf_feed_version", "Version of the newest change that this server knows.", float64(r.FeedVersion))
+	if r.FeedLag >= 0 {
+		e.gauge("hotshelf_feed_lag", "By how many versions the database is ahead of what this server knows.", float64(r.FeedLag))
+	}
 	e.gauge("hotshelf_feed_staleness_seconds", "How long ago this server last knew that it knew the newest change.", r.Staleness.Seconds())
 	e.gauge("hotshelf_pool_acquired", "Connections to the database in use.", float64(r.PoolAcquired))
 	e.gauge("hotshelf_pool_idle", "Connections to the database not in use.", float64(r.PoolIdle))

@@ -16,9 +16,15 @@ const scrapeTimeout = 500 * time.Millisecond
 func observe(blobs *cache.Cache, db *store.DB, node *node) httpd.Reading {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	waiting, err := db.RowsWaiting(ctx)
-	if err != nil {
-		waiting = -1 // other metrics tell that the database is away
+	// Below 0 they are left out; other metrics tell that the database is away.
+	waiting, lag := int64(-1), int64(-1)
+	if state, err := db.State(ctx); err == nil {
+		// Asked before what it is compared with, so that a change that comes
+		// meanwhile is no lag.
+		lag = max(state.Head-node.version.Load(), 0)
+		if rows, err := db.RowsWaiting(ctx); err == nil {
+			waiting = rows
+		}
 	}
 	c, pool := blobs.Stats(), db.PoolStats()
 	return httpd.Reading{
@@ -26,7 +32,7 @@ func observe(blobs *cache.Cache, db *store.DB, node *node) httpd.Reading {
 		Evicted: c.Evicted, Entries: c.Entries, Bytes: c.Bytes, BytesLimit: c.Limit,
 		Lookups: c.RoundTrips, LookupsFailed: c.Failed, LookupsRefused: c.Refused, LookupsWaiting: c.Waiting,
 		Products: c.Products, Generation: node.generation.Load(), RowsWaiting: waiting,
-		FeedVersion: node.version.Load(), Staleness: c.Staleness,
+		FeedVersion: node.version.Load(), FeedLag: lag, Staleness: c.Staleness,
 		PoolAcquired: pool.Acquired, PoolIdle: pool.Idle, PoolLimit: pool.Limit, PoolWaits: pool.Waits, PoolWaited: pool.Waited,
 	}
 }
