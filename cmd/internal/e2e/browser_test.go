@@ -327,15 +327,18 @@ func (tb *tab) colours(scheme string) {
 	})
 }
 
-// shot keeps a picture of the whole page.
-func (tb *tab) shot(name string) {
+// shot keeps a picture of the whole page, and view one of what is in the window.
+func (tb *tab) shot(name string) { tb.t.Helper(); tb.keep(name, chromedp.FullScreenshot(100)) }
+func (tb *tab) view(name string) { tb.t.Helper(); tb.keep(name, chromedp.CaptureScreenshot()) }
+
+func (tb *tab) keep(name string, take chromedp.Action[[]byte]) {
 	tb.t.Helper()
 	if screenshots == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(tb.ctx, patience)
 	defer cancel()
-	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	picture, err := chromedp.Run(ctx, take)
 	if err == nil {
 		if err = os.MkdirAll(screenshots, 0o755); err == nil {
 			err = os.WriteFile(filepath.Join(screenshots, name+".png"), picture, 0o644)

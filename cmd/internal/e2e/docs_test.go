@@ -34,13 +34,13 @@ func TestDocs(t *testing.T) {
 	tb.open(s.url + "/docs")
 	tb.says("h1, .title", "hotshelf 1 OAS 3.1")
 	tb.wait(`document.querySelectorAll(".opblock").length > 15`)
-	tb.shot("docs")
+	tb.view("docs")
 
 	block := tb.operation("products", "product")
 	tb.says(block+" tbody .parameter__name", "product_id *")
 	tb.execute(block, "200")
 	tb.wait(fmt.Sprintf(`document.querySelector(%q).innerText.includes('"name": "Camo Onesie"')`, block+" .live-responses-table"))
-	tb.shot("docs-read")
+	tb.view("docs-read")
 
 	block = tb.operation("writes", "createProduct")
 	tb.expect("status of 401")
@@ -51,7 +51,7 @@ func TestDocs(t *testing.T) {
 	tb.click(".auth-btn-wrapper .btn-done")
 	tb.execute(block, "201")
 	tb.wait(fmt.Sprintf(`document.querySelector(%q).innerText.includes("location: /products/7")`, block+" .live-responses-table"))
-	tb.shot("docs-write")
+	tb.view("docs-write")
 	tb.expect("https://example.com/") // the photos of the example
 	tb.open(s.url + "/#/products/7")
 	tb.says("main h1", "Camo Onesie")
@@ -60,7 +60,7 @@ func TestDocs(t *testing.T) {
 	tb.phone(390)
 	tb.open(s.url + "/docs")
 	tb.wait(`document.querySelectorAll(".opblock").length > 15`)
-	tb.shot("docs-390")
+	tb.view("docs-390")
 	if over := eval[int](tb, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 		t.Errorf("/docs at 390 px: %d px are beside the page", over)
 	}
