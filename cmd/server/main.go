@@ -48,7 +48,8 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 		return check(ctx, f, io.Stdout)
 	}
 	log := f.logger(io.Stderr)
-	debug.SetMemoryLimit(f.Memory.limit())
+	memory := f.Memory.divide(f.on())
+	debug.SetMemoryLimit(memory.goes)
 
 	socket, err := net.Listen("tcp", string(f.Addr))
 	if err != nil {
@@ -94,7 +95,7 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 	}
 
 	blobs, err := cache.New(cache.Config{
-		Bytes: f.Memory.cache(), MissTimeout: missTimeout, Source: db,
+		Bytes: memory.cache, MissTimeout: missTimeout, Source: db,
 		MaxStaleness: time.Duration(f.MaxStaleness), StaleIfError: time.Duration(f.StaleIfError),
 	})
 	if err != nil {
@@ -106,9 +107,9 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 	defer stopFollowing()
 
 	server := httpd.New(httpd.Config{
-		Catalogue: blobs, Ready: node.ready, CORSOrigins: f.CORSOrigin, Storefront: f.Storefront, Logger: log,
-		AccessLog: float64(f.AccessLog),
-		Writer:    db, Tokens: tokens, Wrote: blobs.Wrote,
+		Catalogue: blobs, MaxConns: memory.connections, Lists: memory.lists,
+		Ready: node.ready, CORSOrigins: f.CORSOrigin, Storefront: f.Storefront, Logger: log, AccessLog: float64(f.AccessLog),
+		Writer: db, Tokens: tokens, Wrote: blobs.Wrote,
 		Observe: func() httpd.Reading { return observe(blobs, db, node) },
 	})
 	stopAdmin := serveAdmin(adminListener, server, log)

@@ -23,14 +23,15 @@ const (
 // cache want the rest where they are on the same machine.
 func (m *memory) UnmarshalText(text []byte) error {
 	if string(text) == "auto" {
-		total, err := memlimit.FromCgroup()
-		if err != nil || total == 0 {
-			total, err = memlimit.FromSystem()
+		total := uint64(unknownMemory)
+		if machine, err := memlimit.FromSystem(); err == nil {
+			total = machine
 		}
-		if err != nil || total == 0 {
-			total = unknownMemory
+		// A container may be promised more than the machine has.
+		if container, err := memlimit.FromCgroup(); err == nil {
+			total = min(total, container)
 		}
-		*m = max(memory(min(total, 1<<50)/4), leastMemory)
+		*m = max(memory(total/4), leastMemory)
 		return nil
 	}
 	number, shift := string(text), 0
@@ -51,9 +52,48 @@ func (m *memory) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// limit is the point from which Go's collector works harder.
-func (m memory) limit() int64 { return int64(m) / 10 * 9 }
+// What the parts of the server may take, besides the cache.
+const (
+	// program is outside of Go's heap: the binary and its tables.
+	program = 16 << 20
+	// base is a server with an empty catalogue and no clients: the runtime, the
+	// database's connections, the fence, compressors.
+	base = 12 << 20
+	// lookUps is for three look-ups of up to 4 MiB of rows, while entries are
+	// made of them.
+	lookUps = 12 << 20
+	// connection is what a client takes that asks for small answers and is slow
+	// to read them: buffers, a stack, an answer that the cache has dropped.
+	connection = 32 << 10
+	// encrypted is a connection that speaks TLS.
+	encrypted = 64 << 10
+	// mostConnections is more than a balancer opens, and few enough that a large
+	// budget goes to the cache.
+	mostConnections = 4096
+)
 
-// cache is the share of the cache. The collector lets the heap grow to about
-// twice what is in use, so half of the limit is as much as it can be.
-func (m memory) cache() int64 { return m.limit() / 2 }
+// shares are how a budget is divided, in bytes but for the connections.
+type shares struct {
+	goes        int64 // Go's memory limit, from which its collector works harder
+	connections int
+	lists       int64
+	cache       int64
+}
+
+// divide gives a quarter of the budget to connections, a sixteenth to long
+// lists, less to what does not grow, and of the rest three quarters to the
+// cache: the last quarter is the collector's, which works the less the more of
+// it is free. With small budgets that costs cache, but a server that is killed
+// has none.
+func (m memory) divide(tls bool) shares {
+	s := shares{goes: int64(m) - program, lists: int64(m) / 16}
+	each := int64(connection)
+	if tls {
+		each = encrypted
+	}
+	s.connections = int(min(int64(m)/4/each, mostConnections))
+	ids := int64(m) / 64 // a million take 125 kB where they are dense, sparse ones more
+	rest := s.goes - base - lookUps - ids - s.lists - int64(s.connections)*each
+	s.cache = rest / 4 * 3
+	return s
+}
