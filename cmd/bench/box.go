@@ -13,7 +13,7 @@ import (
 )
 
 type boxSuite struct {
-	places
+	kept
 	Products int64  `help:"How many products the catalogue has." default:"1000000" placeholder:"N"`
 	Out      string `help:"Where to keep the figures." default:"bench/box.json" type:"path" placeholder:"FILE"`
 

@@ -11,7 +11,7 @@ import (
 )
 
 type hitSuite struct {
-	places
+	kept
 	Products int64  `help:"How many products the catalogue has." default:"10000" placeholder:"N"`
 	Pairs    int    `help:"How many times each contender runs." default:"10" placeholder:"N"`
 	Out      string `help:"Where to keep the figures." default:"bench/hit.json" type:"path" placeholder:"FILE"`

@@ -16,15 +16,17 @@ import (
 )
 
 type flags struct {
-	Load    loadSuite   `cmd:"" help:"Load a clean and a messy catalogue; time against psql's copy, memory."`
-	Warm    warmSuite   `cmd:"" help:"Build all blobs; time against psql's copy of them, memory, a server beside it."`
-	Hit     hitSuite    `cmd:"" help:"CPU per cached answer against a bare fasthttp handler and nginx; latency."`
-	Miss    missSuite   `cmd:"" help:"Look-ups a second against pgbench's, CPU per miss, database time."`
-	Ramp    rampSuite   `cmd:"" help:"Latency and errors at 1 to 1,000 requests a second, per route."`
-	Box     boxSuite    `cmd:"" help:"Server and PostgreSQL confined to 1 CPU and 1 GiB by a control group."`
-	Scale   scaleSuite  `cmd:"" help:"Hit, miss, list and memory at three sizes of the catalogue."`
-	Results resultsPage `cmd:"" help:"Make the page of results anew from the figures that are kept."`
-	Bare    bareServer  `cmd:"" hidden:""`
+	Load      loadSuite      `cmd:"" help:"Load a clean and a messy catalogue; time against psql's copy, memory."`
+	Warm      warmSuite      `cmd:"" help:"Build all blobs; time against psql's copy of them, memory, a server beside it."`
+	Hit       hitSuite       `cmd:"" help:"CPU per cached answer against a bare fasthttp handler and nginx; latency."`
+	Miss      missSuite      `cmd:"" help:"Look-ups a second against pgbench's, CPU per miss, database time."`
+	Ramp      rampSuite      `cmd:"" help:"Latency and errors at 1 to 1,000 requests a second, per route."`
+	Box       boxSuite       `cmd:"" help:"Server and PostgreSQL confined to 1 CPU and 1 GiB by a control group."`
+	Scale     scaleSuite     `cmd:"" help:"Hit, miss, list and memory at three sizes of the catalogue."`
+	Write     writeSuite     `cmd:"" help:"Writes a second against the bare transaction."`
+	Coherence coherenceSuite `cmd:"" help:"From a write's answer to its sight on another node, with and without NOTIFY."`
+	Results   resultsPage    `cmd:"" help:"Make the page of results anew from the figures that are kept."`
+	Bare      bareServer     `cmd:"" hidden:""`
 }
 
 func main() {
@@ -47,6 +49,10 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 		return keep(ctx, &f.Box, f.Box.Out, io)
 	case f.Scale.chosen:
 		return keep(ctx, &f.Scale, f.Scale.Out, io)
+	case f.Write.chosen:
+		return keep(ctx, &f.Write, f.Write.Out, io)
+	case f.Coherence.chosen:
+		return keep(ctx, &f.Coherence, f.Coherence.Out, io)
 	case f.Bare.chosen:
 		return f.Bare.run(ctx, io)
 	case f.Results.chosen:

@@ -5,11 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strconv"
 	"time"
 
 	"github.com/hotshelf/hotshelf/cmd/internal/cli"
@@ -17,7 +12,7 @@ import (
 )
 
 type missSuite struct {
-	places
+	kept
 	Products int64  `help:"How many products the catalogue has." default:"1000000" placeholder:"N"`
 	Pairs    int    `help:"How many times each contender runs." default:"7" placeholder:"N"`
 	Out      string `help:"Where to keep the figures." default:"bench/miss.json" type:"path" placeholder:"FILE"`
@@ -79,11 +74,7 @@ func (s *missSuite) measure(ctx context.Context, io cli.IO) (*Figures, error) {
 			return err
 		}
 		b.atEnd(func() error { client.close(); return nil })
-		pgbench := find("pgbench", "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin")
-		if pgbench == "" {
-			b.note("pgbench is missing, and with it the comparison to its look-ups.")
-			b.say("pgbench is missing: no comparison to its look-ups")
-		}
+		pgbench := b.findPgbench()
 		if err := b.stayAside(ctx); err != nil {
 			return err
 		}
@@ -107,16 +98,6 @@ func (s *missSuite) measure(ctx context.Context, io cli.IO) (*Figures, error) {
 		s.conclude(b)
 		return nil
 	})
-}
-
-// admit restarts PostgreSQL so that it admits more clients than it does by
-// default, until the suite ends. Nothing else that the figures rest on changes.
-func (b *serving) admit(ctx context.Context, db *database, clients int) error {
-	if err := db.exec(ctx, fmt.Sprintf(`alter system set max_connections = %d`, clients)); err != nil {
-		return err
-	}
-	b.atEnd(func() error { return db.exec(context.WithoutCancel(ctx), resetSettings) })
-	return db.restart(ctx)
 }
 
 // lookups returns how many products the server has looked up so far: those that
@@ -196,42 +177,16 @@ const pgbenchScript = `\set id random(1, %d)
 select * from shelf.blobs where product_id = :id;
 `
 
-var (
-	pgbenchRate  = regexp.MustCompile(`tps = ([0-9.]+)`)
-	pgbenchCount = regexp.MustCompile(`number of transactions actually processed: ([0-9]+)`)
-)
-
-// pgbench has PostgreSQL's own client look up the same rows, from the CPU that
-// the server had.
+// pgbench looks up the same rows, from the CPU that the server had.
 func (s *missSuite) pgbench(ctx context.Context, b *serving, db *database, path string, round int) error {
-	script := filepath.Join(b.work, "lookup.sql")
-	if err := os.WriteFile(script, fmt.Appendf(nil, pgbenchScript, s.Products), 0o644); err != nil {
-		return fmt.Errorf("write pgbench's script: %w", err)
+	r, err := b.pgbench(ctx, db, path, fmt.Sprintf(pgbenchScript, s.Products), connections, s.span)
+	if err != nil {
+		return err
 	}
-	seconds := max(int((s.span + time.Second/2).Seconds()), 1)
-	cmd := exec.CommandContext(ctx, path, "-n", "-M", "prepared", "-c", strconv.Itoa(connections), "-j", "1",
-		"-T", strconv.Itoa(seconds), "-f", script, db.server.URL())
-	var out tail
-	cmd.Stdout, cmd.Stderr, cmd.Env = &out, &out, plainEnvironment()
-	postgres := db.cpu()
-	if err := startOn(cmd, b.servers); err != nil {
-		return fmt.Errorf("start pgbench: %w", err)
-	}
-	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("pgbench: %w\n%s", err, &out)
-	}
-	postgres = db.cpu() - postgres
-	rate, count := pgbenchRate.FindStringSubmatch(out.String()), pgbenchCount.FindStringSubmatch(out.String())
-	if rate == nil || count == nil {
-		return fmt.Errorf("pgbench printed something unexpected:\n%s", &out)
-	}
-	perSecond, _ := strconv.ParseFloat(rate[1], 64)
-	n, _ := strconv.ParseFloat(count[1], 64)
-	own := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	b.f.Runs = append(b.f.Runs, Run{contenderPgbench, round, map[string]float64{
-		columnMisses: perSecond, columnMissServer: own.Seconds() / n, columnMissDB: postgres.Seconds() / n,
+		columnMisses: r.perSecond, columnMissServer: r.client, columnMissDB: r.postgres,
 	}})
-	b.say("%s: %.0f/s", contenderPgbench, perSecond)
+	b.say("%s: %.0f/s", contenderPgbench, r.perSecond)
 	return nil
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 type rampSuite struct {
-	places
+	kept
 	Products int64         `help:"How many products the catalogue has." default:"1000000" placeholder:"N"`
 	Phase    time.Duration `help:"How long each rate is held." default:"30s" placeholder:"TIME"`
 	Out      string        `help:"Where to keep the figures." default:"bench/ramp.json" type:"path" placeholder:"FILE"`

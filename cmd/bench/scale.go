@@ -11,7 +11,7 @@ import (
 )
 
 type scaleSuite struct {
-	places
+	kept
 	Sizes  []int64 `help:"How many products the catalogues have, the smallest first." default:"10000,100000,1000000" placeholder:"N"`
 	Rounds int     `help:"How many times the hits of each are measured." default:"7" placeholder:"N"`
 	Out    string  `help:"Where to keep the figures." default:"bench/scale.json" type:"path" placeholder:"FILE"`

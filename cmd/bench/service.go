@@ -34,7 +34,9 @@ const startLimit = 2 * time.Minute
 func start(cpus []int, cmd *exec.Cmd) (*service, error) {
 	s := &service{name: filepath.Base(cmd.Path), cmd: cmd, log: new(tail), done: make(chan struct{})}
 	cmd.Stderr = s.log
-	cmd.Env = plainEnvironment()
+	if cmd.Env == nil {
+		cmd.Env = plainEnvironment()
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
 	if err := startOn(cmd, cpus); err != nil {

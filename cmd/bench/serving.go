@@ -17,15 +17,29 @@ import (
 	"github.com/hotshelf/hotshelf/sample"
 )
 
-// places are the directories that a suite which serves works in.
+// places says where a suite that serves works.
 type places struct {
-	Data string `help:"Where the catalogues are kept for the next run, 6 GB for a million products. Empty: they are made anew and removed." type:"path" placeholder:"DIR"`
-	Work string `help:"Where a directory is made for all else, removed at the end. Empty: the system's place for such." type:"path" placeholder:"DIR"`
+	Work string `help:"Where a directory is made to work in, removed at the end. Empty: the system's place for such." type:"path" placeholder:"DIR"`
 
 	chosen bool          `kong:"-"`
 	calm   time.Duration `kong:"-"` // how long a suite waits at most for a calm machine
 	// programs is where the programs are built; "" stands for the work directory.
 	programs string `kong:"-"`
+	// data is where the catalogues are; "" stands for the work directory.
+	data string `kong:"-"`
+}
+
+// kept is places for suites that only read, and so can use a catalogue again.
+type kept struct {
+	places
+	Data string `help:"Where the catalogues are kept for the next run, 6 GB for a million products. Empty: they are made anew and removed." type:"path" placeholder:"DIR"`
+}
+
+func (k kept) serve(ctx context.Context, io cli.IO, f *Figures, planned float64,
+	body func(ctx context.Context, b *serving) error,
+) (*Figures, error) {
+	k.data = k.Data
+	return k.places.serve(ctx, io, f, planned, body)
 }
 
 // choose is what a suite's AfterApply has to do for its places.
@@ -37,8 +51,9 @@ type serving struct {
 	io      cli.IO
 	f       *Figures
 	work    string
-	servers []int // the CPU of what is measured
-	load    []int // the CPU of the load generator, which is this process
+	env     []string // of the servers, besides the plain environment
+	servers []int    // the CPU of what is measured
+	load    []int    // the CPU of the load generator, which is this process
 	stops   []func() error
 }
 
@@ -56,8 +71,8 @@ func (p places) serve(ctx context.Context, io cli.IO, f *Figures, planned float6
 		return nil, fmt.Errorf("make a directory to work in: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.work)) }()
-	if b.Data == "" {
-		b.Data = filepath.Join(b.work, "data")
+	if b.data == "" {
+		b.data = filepath.Join(b.work, "data")
 	}
 	if b.programs == "" {
 		b.programs = b.work
@@ -132,7 +147,7 @@ func (b *serving) catalogue(ctx context.Context, products int64) (*database, err
 }
 
 func (b *serving) catalogueDir(products int64) string {
-	return filepath.Join(b.Data, strconv.FormatInt(products, 10))
+	return filepath.Join(b.data, strconv.FormatInt(products, 10))
 }
 
 const (
@@ -142,7 +157,7 @@ const (
 
 func (b *serving) makeCatalogue(ctx context.Context, products int64) (_ *database, err error) {
 	dir := b.catalogueDir(products)
-	if err := os.MkdirAll(b.Data, 0o755); err != nil {
+	if err := os.MkdirAll(b.data, 0o755); err != nil {
 		return nil, fmt.Errorf("make a directory for the catalogues: %w", err)
 	}
 	db, err := startDatabase(ctx, dir)
@@ -209,7 +224,9 @@ func (b *serving) serverAs(ctx context.Context, cpus []int, as []string, args ..
 	}
 	admin := "127.0.0.1:" + strconv.Itoa(port)
 	line := slices.Concat(as, []string{filepath.Join(b.programs, "server"), "--addr", "127.0.0.1:0", "--admin-addr", admin}, args)
-	s, err := serve(cpus, exec.CommandContext(ctx, line[0], line[1:]...))
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
+	cmd.Env = append(plainEnvironment(), b.env...)
+	s, err := serve(cpus, cmd)
 	if err != nil {
 		return nil, err
 	}

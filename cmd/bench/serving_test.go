@@ -26,7 +26,8 @@ func TestServingSuites(t *testing.T) {
 		t.Skip("several servers and loads")
 	}
 	dir := t.TempDir()
-	at := places{Data: filepath.Join(dir, "data"), Work: filepath.Join(dir, "work"), programs: filepath.Join(dir, "programs")}
+	at := places{Work: filepath.Join(dir, "work"), programs: filepath.Join(dir, "programs")}
+	shared := kept{places: at, Data: filepath.Join(dir, "data")}
 	for _, d := range []string{at.Work, at.programs} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
@@ -36,7 +37,7 @@ func TestServingSuites(t *testing.T) {
 	moment := 60 * time.Millisecond
 
 	t.Run("hit", func(t *testing.T) {
-		f := runs(t, at, &hitSuite{places: at, Products: products, Pairs: 1, span: moment})
+		f := runs(t, at, &hitSuite{kept: shared, Products: products, Pairs: 1, span: moment})
 		want := []string{"detail: hotshelf", "detail: bare fasthttp"}
 		if find("nginx", "/usr/sbin") != "" {
 			want = append(want, "detail: nginx")
@@ -57,7 +58,7 @@ func TestServingSuites(t *testing.T) {
 		}
 	})
 	t.Run("miss", func(t *testing.T) {
-		f := runs(t, at, &missSuite{places: at, Products: products, Pairs: 1, span: moment, lookups: 20})
+		f := runs(t, at, &missSuite{kept: shared, Products: products, Pairs: 1, span: moment, lookups: 20})
 		if find("pgbench", "/usr/lib/postgresql/*/bin") != "" && (len(f.Ratios) != 1 || f.Ratios[0].AtLeast != missToPgbench) {
 			t.Errorf("ratios %+v", f.Ratios)
 		}
@@ -70,18 +71,37 @@ func TestServingSuites(t *testing.T) {
 		}
 	})
 	t.Run("ramp", func(t *testing.T) {
-		f := runs(t, at, &rampSuite{places: at, Products: products, Phase: moment})
+		f := runs(t, at, &rampSuite{kept: shared, Products: products, Phase: moment})
 		if len(f.Runs) != len(rampRates)*len(routes) || len(f.values("list at 1,000/s", columnP99)) != 1 {
 			t.Errorf("%d runs: %q", len(f.Runs), f.contenders())
 		}
 	})
 	t.Run("scale", func(t *testing.T) {
-		f := runs(t, at, &scaleSuite{places: at, Sizes: []int64{100, products}, Rounds: 1, span: moment})
+		f := runs(t, at, &scaleSuite{kept: shared, Sizes: []int64{100, products}, Rounds: 1, span: moment})
 		if len(f.Ratios) == 0 || f.Ratios[0].Of != "hit, 300 products, 1 CPU" || f.Ratios[0].To != "hit, 100 products, 1 CPU" {
 			t.Errorf("ratios %+v", f.Ratios)
 		}
 		if len(f.Bounds) == 0 || f.Bounds[0].Below != scaleBudget || f.Bounds[0].Largest == 0 {
 			t.Errorf("limits %+v", f.Bounds)
+		}
+	})
+	t.Run("write", func(t *testing.T) {
+		f := runs(t, at, &writeSuite{places: at, Products: products, Pairs: 1, span: 10 * moment})
+		for _, kind := range []string{"stock of a SKU", "name and price"} {
+			if v := f.values(kind+": hotshelf", columnWrites); len(v) != 1 || v[0] <= 0 {
+				t.Errorf("%s: writes/s %v", kind, v)
+			}
+		}
+		if find("pgbench", "/usr/lib/postgresql/*/bin") != "" && (len(f.Ratios) != 2 || f.Ratios[0].AtLeast != writeToBare) {
+			t.Errorf("ratios %+v", f.Ratios)
+		}
+	})
+	t.Run("coherence", func(t *testing.T) {
+		f := runs(t, at, &coherenceSuite{places: at, Products: products, span: 10 * moment})
+		for _, name := range []string{"with NOTIFY, 10 writes/s", "without NOTIFY, 500 writes/s"} {
+			if v := f.values(name, columnP99); len(v) != 1 || v[0] <= 0 {
+				t.Errorf("%s: p99 %v", name, v)
+			}
 		}
 	})
 	t.Run("box", func(t *testing.T) {
@@ -92,7 +112,7 @@ func TestServingSuites(t *testing.T) {
 		if err := errors.Join(err, group.remove()); err != nil {
 			t.Fatal(err)
 		}
-		f := runs(t, at, &boxSuite{places: at, Products: products, span: moment})
+		f := runs(t, at, &boxSuite{kept: shared, Products: products, span: moment})
 		for _, column := range []string{columnPeakBox, columnResident, columnKills} {
 			if v := f.values(contenderBox, column); len(v) != 1 || column != columnKills && v[0] < 1<<20 {
 				t.Errorf("%s: %v", column, v)
@@ -126,7 +146,7 @@ func runs(t *testing.T, at places, s suite) *Figures {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(append(page, text...), []byte(filepath.Dir(at.Data))) {
+	if bytes.Contains(append(page, text...), []byte(filepath.Dir(at.Work))) {
 		t.Errorf("a path of this machine is in the figures:\n%s", page)
 	}
 	drawing, err := os.ReadFile(filepath.Join(filepath.Dir(out), f.plotName()))

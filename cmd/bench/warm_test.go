@@ -19,7 +19,7 @@ func TestWarmSuite(t *testing.T) {
 	}
 	needPsql(t)
 	dir := t.TempDir()
-	at := places{Data: filepath.Join(dir, "none"), Work: filepath.Join(dir, "work"), programs: filepath.Join(dir, "programs")}
+	at := places{Work: filepath.Join(dir, "work"), programs: filepath.Join(dir, "programs")}
 	for _, d := range []string{at.Work, at.programs} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
