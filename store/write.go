@@ -15,6 +15,11 @@ import (
 )
 
 const (
+	// To plan selectProducts takes several times as long as to run it, and the
+	// plan is the same whatever the ids. Not a setting of the connection: poolers
+	// refuse those that they don't know.
+	planOnce = `set local plan_cache_mode = force_generic_plan`
+
 	// What every write needs to know, read under the lock. The product's own
 	// columns are null where it is not on the shelf.
 	selectForWrite = `
@@ -119,6 +124,7 @@ func notCommitted(err error) bool {
 
 func (w *write) begin(ctx context.Context, id int64, match blob.Match) error {
 	var b pgx.Batch
+	b.Queue(planOnce)
 	b.Queue(takeWriteLock, int64(writeLock))
 	var schema int
 	var generation int64
