@@ -266,15 +266,27 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// TestColdPageIsOneRoundTrip: at any depth, and whatever is deleted before it.
 func TestColdPageIsOneRoundTrip(t *testing.T) {
-	db := newShelf(rows(1, 2000)...)
-	c := newLoaded(t, db)
-	db.looked() // the sample
-	if got := list(t, c, 1000, 500); len(got) != 500 || got[0] != 1001 {
-		t.Errorf("%d products from %v", len(got), got[:1])
+	const count = 100_000
+	db := newShelf(rows(1, count)...)
+	for id := int64(2); id < count/2; id += 3 {
+		db.remove(id)
 	}
-	if trips := db.looked(); len(trips) != 1 {
-		t.Errorf("%d look-ups, want 1", len(trips))
+	live := int64(len(db.rows))
+	c := newLoaded(t, db)
+	for _, offset := range []int64{0, live / 2, live - 500} {
+		db.looked()
+		if got := list(t, c, offset, 500); len(got) != 500 {
+			t.Errorf("offset %d: %d products", offset, len(got))
+		}
+		if trips := db.looked(); len(trips) != 1 || len(trips[0]) != 500 {
+			t.Errorf("offset %d: %d look-ups, want 1", offset, len(trips))
+		}
+		// Warm, or made again from packed rows: none.
+		if list(t, c, offset, 500); len(db.looked()) != 0 {
+			t.Errorf("offset %d: looked up again", offset)
+		}
 	}
 }
 

@@ -22,6 +22,8 @@ const (
 	// maxBatch is how many products travel in one: the longest list page is
 	// 500. It bounds the memory of rows under way.
 	maxBatch = 512
+	// batchBytes bounds it too: of rows longer than 8 KiB fewer travel together.
+	batchBytes = 4 << 20
 	// maxWaiting is how many products may wait to travel. A database that
 	// answers ten thousand a second takes 0.4 s for them, so whoever waits
 	// has a chance to be served within the time limit of a miss.
@@ -64,7 +66,9 @@ type flights struct {
 	open   map[int64]*flight // the newest flight of each product
 	queue  []*flight         // those that no worker has taken yet
 	flying int               // workers
-	closed bool
+	// rowBytes is the length of a row, on average over a full batch or so.
+	rowBytes int
+	closed   bool
 	// down says that the last look-up got no answer. Then one look-up at a
 	// time tries, and everybody else is told at once.
 	down bool
@@ -222,8 +226,9 @@ func (f *flights) take(batch []*flight) []*flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	taken, moment := 0, f.fresh.now()
+	limit := max(min(maxBatch, batchBytes/max(f.rowBytes, 1)), 1)
 	for _, fl := range f.queue {
-		if len(batch) == maxBatch {
+		if len(batch) == limit {
 			break
 		}
 		taken++
@@ -273,6 +278,7 @@ func (f *flights) fly(b *builder, batch []*flight) {
 		return
 	}
 
+	f.weigh(rows)
 	f.packed.forget(ids)
 	for _, fl := range batch {
 		if fl.old == nil { // which may have been unpacked meanwhile
@@ -298,6 +304,17 @@ func (f *flights) fly(b *builder, batch []*flight) {
 	// also bounds how many entries lie in its queue, outside of the budget.
 	f.store.Wait()
 	f.finish(batch, false)
+}
+
+// weigh takes in how long rows are.
+func (f *flights) weigh(rows []blob.Row) {
+	bytes := 0
+	for i := range rows {
+		bytes += len(rows[i].Detail) + len(rows[i].Styles) + len(rows[i].Related)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rowBytes += (bytes - len(rows)*f.rowBytes) / maxBatch
 }
 
 // finish lets the next look-ups of these products begin.

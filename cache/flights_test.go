@@ -226,3 +226,26 @@ func TestLoadGivesUpWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+// TestLongRowsTravelInSmallBatches: what is under way is bounded in bytes too.
+func TestLongRowsTravelInSmallBatches(t *testing.T) {
+	db := newShelf()
+	for id := int64(1); id <= 1000; id++ {
+		r := row(id, 1)
+		r.Styles = fmt.Appendf(nil, `{"name": "%0*d"}`, 60_000, id)
+		db.put(r)
+	}
+	c := newLoaded(t, db)
+	list(t, c, 0, 500) // which teaches it
+	db.looked()
+	list(t, c, 500, 500)
+	trips := db.looked()
+	for _, trip := range trips {
+		if len(trip) > 2*batchBytes/60_000 {
+			t.Errorf("%d products of 60 kB in one look-up", len(trip))
+		}
+	}
+	if len(trips) > 20 {
+		t.Errorf("%d look-ups for 500 products", len(trips))
+	}
+}

@@ -16,8 +16,8 @@ const (
 	// freeProducts is the longest list that needs no place: the memory of a
 	// connection covers it.
 	freeProducts = 10
-	// perProduct is what a product takes while a list waits for others: its
-	// entry, which the cache may have dropped meanwhile.
+	// perProduct is what a product takes at least while a list waits for others:
+	// its entry, which the cache may have dropped meanwhile.
 	perProduct = 4 << 10
 	// placeWait is how long a list waits for a place.
 	placeWait = time.Second
@@ -41,7 +41,7 @@ func (s *Server) place(products int64) (place, error) {
 	if products <= freeProducts {
 		return place{}, nil
 	}
-	p := place{s.lists, products * perProduct}
+	p := place{s.lists, min(products*max(s.answerBytes.Load(), perProduct), s.listRoom)}
 	if p.lists.TryAcquire(p.bytes) {
 		return p, nil
 	}
@@ -51,6 +51,20 @@ func (s *Server) place(products int64) (place, error) {
 		return place{}, fmt.Errorf("wait for the memory of a list of %d products: %w", products, blob.ErrOverloaded)
 	}
 	return p, nil
+}
+
+// weigh takes in how large products' answers are, on average over one of the
+// longest lists or so.
+func (s *Server) weigh(answers []*blob.Answers) {
+	bytes := 0
+	for _, a := range answers {
+		for _, answer := range [...]*blob.Answer{&a.Detail, &a.Styles, &a.Related} {
+			bytes += len(answer.Body) + len(answer.Gzip)
+		}
+	}
+	average := s.answerBytes.Load()
+	// Of two at once one may be lost.
+	s.answerBytes.Store(average + (int64(bytes)-int64(len(answers))*average)/maxCount)
 }
 
 // resize makes it the place of a body of so many bytes, without waiting.

@@ -132,6 +132,38 @@ func TestListsAreBounded(t *testing.T) {
 	})
 }
 
+// TestListsOfLargeProducts: the larger products are, the fewer lists of them
+// are put together at a time.
+func TestListsOfLargeProducts(t *testing.T) {
+	server := New(Config{Catalogue: newShelf(t, blob.Pulsar), Lists: 64 << 20})
+	weight := func() int64 {
+		p, err := server.place(maxCount)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.leave()
+		return p.bytes
+	}
+	if got := weight(); got != maxCount*perProduct {
+		t.Errorf("at first %d bytes", got)
+	}
+	large := make([]*blob.Answers, maxCount)
+	for i := range large {
+		large[i] = &blob.Answers{Styles: blob.Answer{Body: make([]byte, 50_000), Gzip: make([]byte, 10_000)}}
+	}
+	server.weigh(large)
+	if got := weight(); got != maxCount*60_000 {
+		t.Errorf("then %d bytes, want %d", got, maxCount*60_000)
+	}
+	for i := range large {
+		large[i].Styles.Body = make([]byte, 200_000)
+	}
+	server.weigh(large)
+	if got := weight(); got != 64<<20 {
+		t.Errorf("at last %d bytes, want all there are", got)
+	}
+}
+
 // TestLongBodies: only a write token entitles to a long body.
 func TestLongBodies(t *testing.T) {
 	tokens := new(Tokens)

@@ -161,6 +161,9 @@ func (s *Server) join(ctx *fasthttp.RequestCtx, answers []*blob.Answers, total i
 		return
 	}
 
+	if at.lists != nil {
+		s.weigh(answers)
+	}
 	size := 2 + len(answers)
 	for _, a := range answers {
 		size += len(a.Detail.Body)

@@ -110,6 +110,7 @@ type Server struct {
 	fast       fasthttp.Server
 	maxConns   int
 	lists      *semaphore.Weighted
+	listRoom   int64
 	scratches  sync.Pool // of *scratch
 
 	// base is what handlers call the catalogue with: a fasthttp request is a
@@ -119,7 +120,9 @@ type Server struct {
 
 	draining atomic.Bool
 	panics   atomic.Int64
-	refused  atomic.Int64 // connections
+	// answerBytes is what the answers of a product in a list take.
+	answerBytes atomic.Int64
+	refused     atomic.Int64 // connections
 
 	accessLog float64
 	requests  *requests
@@ -151,7 +154,8 @@ func New(config Config) *Server {
 	if config.Lists == 0 {
 		config.Lists = defaultLists
 	}
-	s.lists = semaphore.NewWeighted(max(config.Lists, leastLists))
+	s.listRoom = max(config.Lists, leastLists)
+	s.lists = semaphore.NewWeighted(s.listRoom)
 	if s.tokens == nil {
 		s.tokens = new(Tokens)
 	}
