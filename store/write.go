@@ -162,11 +162,12 @@ func (w *write) begin(ctx context.Context, id int64, match blob.Match) error {
 // write: blob.ErrNotReady, ErrUnavailable, ErrOutcomeUnknown.
 func (db *DB) Create(ctx context.Context, in *blob.Input) (blob.Written, error) {
 	return db.inWrite(ctx, 0, nil, func(w *write) (blob.Written, error) {
-		id, err := w.putRows(ctx, 0, in)
+		var b pgx.Batch
+		id, err := w.queueRows(ctx, &b, 0, in)
 		if err != nil {
 			return blob.Written{}, fmt.Errorf("create a product: %w", err)
 		}
-		return w.finish(ctx, id)
+		return w.finish(ctx, &b, id)
 	})
 }
 
@@ -175,10 +176,11 @@ func (db *DB) Create(ctx context.Context, in *blob.Input) (blob.Written, error) 
 // *blob.InvalidError for an id that is not this product's too.
 func (db *DB) Update(ctx context.Context, id int64, in *blob.Input, match blob.Match) (blob.Written, error) {
 	return db.inWrite(ctx, id, match, func(w *write) (blob.Written, error) {
-		if _, err := w.putRows(ctx, id, in); err != nil {
+		var b pgx.Batch
+		if _, err := w.queueRows(ctx, &b, id, in); err != nil {
 			return blob.Written{}, fmt.Errorf("update product %d: %w", id, err)
 		}
-		return w.finish(ctx, id)
+		return w.finish(ctx, &b, id)
 	})
 }
 
@@ -187,29 +189,35 @@ func (db *DB) Update(ctx context.Context, id int64, in *blob.Input, match blob.M
 func (db *DB) SetQuantity(ctx context.Context, id, sku, quantity int64, match blob.Match) (blob.Written, error) {
 	return db.inWrite(ctx, id, match, func(w *write) (blob.Written, error) {
 		var size string
-		err := w.tx.QueryRow(ctx, updateQuantity, id, sku, quantity).Scan(&size)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return blob.Written{}, blob.ErrNoSKU
-		}
-		if err != nil {
-			return blob.Written{}, fmt.Errorf("set the stock of SKU %d: %w", sku, classify(err))
-		}
-		done, err := w.finish(ctx, id)
+		var b pgx.Batch
+		b.Queue(updateQuantity, id, sku, quantity).QueryRow(func(row pgx.Row) error {
+			if err := row.Scan(&size); !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
+			return blob.ErrNoSKU
+		})
+		done, err := w.finish(ctx, &b, id)
 		done.SKU = blob.SKU{ID: sku, Size: size, Quantity: quantity}
 		return done, err
 	})
 }
 
-// finish rebuilds the product's blobs from the rows as they are now.
-func (w *write) finish(ctx context.Context, id int64) (blob.Written, error) {
+// finish changes the product's rows by the statements of changes, and rebuilds
+// its blobs from what they are then.
+func (w *write) finish(ctx context.Context, changes *pgx.Batch, id int64) (blob.Written, error) {
 	done := blob.Written{Change: blob.Change{Version: w.version, Changed: []int64{id}}}
-	err := eachProduct(ctx, w.tx, "catalog", []int64{id}, func(p *blob.Product) {
+	// They are read in the same round trip.
+	queueProducts(changes, "catalog", []int64{id}, func(p *blob.Product) {
 		var b blob.Blobs
 		blob.Build(&b, p, w.contract)
 		done.Row = blob.Row{ProductID: id, Version: w.version, Hash: b.Hash(), Contract: w.contract, Detail: b.Detail, Styles: b.Styles, Related: b.Related}
 	})
-	if err != nil {
+	err := w.tx.SendBatch(ctx, changes).Close()
+	if errors.Is(err, blob.ErrNoSKU) {
 		return done, err
+	}
+	if err != nil {
+		return done, fmt.Errorf("change the rows of product %d: %w", id, classify(err))
 	}
 	if done.Row.ProductID != id {
 		return done, fmt.Errorf("product %d is on the shelf, but has no rows: run warm", id)

@@ -46,22 +46,26 @@ cross join lateral (
 
 // eachProduct reads the products that have rows in a schema, in any order.
 func eachProduct(ctx context.Context, tx pgx.Tx, schema string, ids []int64, each func(p *blob.Product)) error {
-	rows, err := tx.Query(ctx, fmt.Sprintf(selectProducts, schema), ids)
-	if err != nil {
-		return fmt.Errorf("read %d products: %w", len(ids), classify(err))
-	}
-	defer rows.Close()
-	for rows.Next() {
-		p, err := scanProduct(rows)
-		if err != nil {
-			return fmt.Errorf("read %d products: %w", len(ids), err)
-		}
-		each(p)
-	}
-	if err := rows.Err(); err != nil {
+	var b pgx.Batch
+	queueProducts(&b, schema, ids, each)
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("read %d products: %w", len(ids), classify(err))
 	}
 	return nil
+}
+
+// queueProducts is eachProduct as a part of a batch.
+func queueProducts(b *pgx.Batch, schema string, ids []int64, each func(p *blob.Product)) {
+	b.Queue(fmt.Sprintf(selectProducts, schema), ids).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			p, err := scanProduct(rows)
+			if err != nil {
+				return err
+			}
+			each(p)
+		}
+		return rows.Err()
+	})
 }
 
 func scanProduct(rows pgx.Rows) (*blob.Product, error) {

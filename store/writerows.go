@@ -68,14 +68,13 @@ select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::int[])`
 // drawn are ids that nothing has had before.
 type drawn struct{ products, features, related, styles, photos, skus []int64 }
 
-// putRows brings the rows of a product in line with the input: an existing
-// one, or with id 0 a new one. It returns the product's id.
-func (w *write) putRows(ctx context.Context, id int64, in *blob.Input) (int64, error) {
+// queueRows checks the input and queues what brings the rows of a product in
+// line with it: an existing one, or with id 0 a new one. It returns its id.
+func (w *write) queueRows(ctx context.Context, b *pgx.Batch, id int64, in *blob.Input) (int64, error) {
 	ids, err := w.prepareRows(ctx, id, in)
 	if err != nil {
 		return 0, err
 	}
-	var b pgx.Batch
 	if id == 0 {
 		id = ids.products[0]
 		b.Queue(insertProduct, id, in.Name, in.Slogan, in.Description, in.Category, in.DefaultPrice)
@@ -101,10 +100,7 @@ func (w *write) putRows(ctx context.Context, id int64, in *blob.Input) (int64, e
 		b.Queue(insertRelated, id, ids.related, *in.Related)
 	}
 	if in.Styles != nil {
-		queueStyles(&b, id, *in.Styles, ids)
-	}
-	if err := w.tx.SendBatch(ctx, &b).Close(); err != nil {
-		return 0, classify(err)
+		queueStyles(b, id, *in.Styles, ids)
 	}
 	return id, nil
 }
