@@ -123,7 +123,7 @@ func TestCertificate(t *testing.T) {
 		t.Errorf("the certificate %d", n)
 	}
 	if c, err := dial(&tls.Config{MaxVersion: tls.VersionTLS11}); err == nil {
-		c.Close()
+		defer c.Close()
 		t.Error("TLS 1.1 is spoken")
 	}
 
