@@ -32,6 +32,8 @@ type Reading struct {
 	// newer was known to be there.
 	FeedVersion, FeedLag int64
 	Staleness            time.Duration
+	// The budget of the whole process, in bytes.
+	MemoryLimit int64
 	// Connections to the database, how often one was waited for, and how long.
 	PoolAcquired, PoolIdle, PoolLimit, PoolWaits int64
 	PoolWaited                                   time.Duration
@@ -149,6 +151,7 @@ func (s *Server) writeReading(e *exposition) {
 		e.gauge("hotshelf_feed_lag", "By how many versions the database is ahead of what this server knows.", float64(r.FeedLag))
 	}
 	e.gauge("hotshelf_feed_staleness_seconds", "How long ago this server last knew that it knew the newest change.", r.Staleness.Seconds())
+	e.gauge("hotshelf_memory_limit_bytes", "What the process may use, as --memory says.", float64(r.MemoryLimit))
 	e.gauge("hotshelf_pool_acquired", "Connections to the database in use.", float64(r.PoolAcquired))
 	e.gauge("hotshelf_pool_idle", "Connections to the database not in use.", float64(r.PoolIdle))
 	e.gauge("hotshelf_pool_limit", "Connections to the database that may be open.", float64(r.PoolLimit))

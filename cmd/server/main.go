@@ -110,7 +110,7 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 		Catalogue: blobs, MaxConns: memory.connections, Lists: memory.lists,
 		Ready: node.ready, CORSOrigins: f.CORSOrigin, Storefront: f.Storefront, Logger: log, AccessLog: float64(f.AccessLog),
 		Writer: db, Tokens: tokens, Wrote: blobs.Wrote,
-		Observe: func() httpd.Reading { return observe(blobs, db, node) },
+		Observe: func() httpd.Reading { return observe(blobs, db, node, f.Memory) },
 	})
 	stopAdmin := serveAdmin(adminListener, server, log)
 	defer stopAdmin()

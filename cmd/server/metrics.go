@@ -13,7 +13,7 @@ import (
 const scrapeTimeout = 500 * time.Millisecond
 
 // observe collects what the metrics show besides the requests.
-func observe(blobs *cache.Cache, db *store.DB, node *node) httpd.Reading {
+func observe(blobs *cache.Cache, db *store.DB, node *node, budget memory) httpd.Reading {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	// Below 0 they are left out; other metrics tell that the database is away.
@@ -33,6 +33,7 @@ func observe(blobs *cache.Cache, db *store.DB, node *node) httpd.Reading {
 		Lookups: c.RoundTrips, LookupsFailed: c.Failed, LookupsRefused: c.Refused, LookupsWaiting: c.Waiting,
 		Products: c.Products, Generation: node.generation.Load(), RowsWaiting: waiting,
 		FeedVersion: node.version.Load(), FeedLag: lag, Staleness: c.Staleness,
+		MemoryLimit:  int64(budget),
 		PoolAcquired: pool.Acquired, PoolIdle: pool.Idle, PoolLimit: pool.Limit, PoolWaits: pool.Waits, PoolWaited: pool.Waited,
 	}
 }
