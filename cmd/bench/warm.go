@@ -130,8 +130,7 @@ func (b *warmBench) publish(ctx context.Context, products int64) error {
 	return err
 }
 
-// prepare makes the catalogue, and the file that psql copies from, in the format
-// that it is quicker with.
+// prepare makes the catalogue, and the file that psql copies from.
 func (b *warmBench) prepare(ctx context.Context) error {
 	if err := b.publish(ctx, b.Products); err != nil {
 		return err
@@ -146,22 +145,35 @@ func (b *warmBench) prepare(ctx context.Context) error {
 	if b.want, err = b.watch.db.digest(ctx, "shelf"); err != nil {
 		return err
 	}
+	return b.chooseFormat(ctx)
+}
+
+// chooseFormat exports the blobs in the format that psql copies them in the
+// quicker: the better of two, each after the other format's.
+func (b *warmBench) chooseFormat(ctx context.Context) error {
 	took := make(map[format]time.Duration)
-	for _, as := range []format{textFormat, binaryFormat} {
-		b.blobs, b.as = filepath.Join(b.work, "blobs."+string(as)), as
-		if _, err := runPsql(ctx, b.psql, b.watch.db.server.URL(), exportShelf(b.blobs, as), nil); err != nil {
-			return err
+	for trial := range 4 {
+		b.as = [...]format{textFormat, binaryFormat}[trial%2]
+		b.blobs = filepath.Join(b.work, "blobs."+string(b.as))
+		if trial < 2 {
+			if _, err := runPsql(ctx, b.psql, b.watch.db.server.URL(), exportShelf(b.blobs, b.as), nil); err != nil {
+				return err
+			}
 		}
-		began := time.Now()
 		if err := b.watch.db.exec(ctx, dropShelf); err != nil {
 			return err
 		}
+		began := time.Now()
 		if _, err := b.copyOf(contenderShelf, false, nil).run(ctx); err != nil {
 			return err
 		}
-		took[as] = time.Since(began)
-		if err := b.watch.db.sameBlobs(ctx); err != nil {
-			return fmt.Errorf("%s of %s: %w", contenderShelf, as, err)
+		if t := time.Since(began); trial < 2 || t < took[b.as] {
+			took[b.as] = t
+		}
+		if trial < 2 {
+			if err := b.watch.db.sameBlobs(ctx); err != nil {
+				return fmt.Errorf("%s of %s: %w", contenderShelf, b.as, err)
+			}
 		}
 	}
 	slower := binaryFormat
@@ -175,7 +187,7 @@ func (b *warmBench) prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("measure the exported blobs: %w", err)
 	}
-	b.note("%s products, %s of blobs in psql's %s format, which it was quicker with: %.1f s, against %.1f s.", grouped(b.Products),
+	b.note("%s products, %s of blobs in psql's %s format, which it was quicker with: %.1f s against %.1f s, the better of two.", grouped(b.Products),
 		Bytes.format(float64(info.Size())), b.as, took[b.as].Seconds(), took[slower].Seconds())
 	return os.Remove(filepath.Join(b.work, "blobs."+string(slower)))
 }

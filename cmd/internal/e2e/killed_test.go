@@ -52,7 +52,7 @@ func killed(t *testing.T, rounds, products int) {
 		r = read(t, s.url, live, next)
 		warm := []string{"warm", flag, "--quiet", "--accept"}
 		for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL} {
-			k.end(signal, warm...)
+			k.end(signal, append(warm, "--full")...)
 		}
 		k.again(warm...)
 		showsAll(t, s, next)
@@ -135,11 +135,22 @@ func (k *killing) end(signal syscall.Signal, command ...string) {
 		if err := cmd.Start(); err != nil {
 			k.t.Fatal(err)
 		}
+		began, through := time.Now(), make(chan struct{})
+		go func() {
+			defer close(through)
+			_ = cmd.Wait()
+		}()
 		pause := time.Duration(rand.Int64N(int64(k.takes[command[0]])))
-		time.Sleep(pause)
-		_ = cmd.Process.Signal(signal)
-		_ = cmd.Wait()
+		select {
+		case <-time.After(pause):
+			_ = cmd.Process.Signal(signal)
+			<-through
+		case <-through:
+		}
 		code := cmd.ProcessState.ExitCode()
+		if code == 0 {
+			k.takes[command[0]] = min(k.takes[command[0]], time.Since(began))
+		}
 		k.t.Logf("%s: %v after %v, exit code %d", command[0], signal, pause, code)
 		switch {
 		case code == 0 || strings.Contains(stderr.String(), "run one at a time"):
