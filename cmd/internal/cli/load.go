@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/hotshelf/hotshelf/blob"
 	"github.com/hotshelf/hotshelf/etl"
@@ -39,7 +40,7 @@ func Load(ctx context.Context, db *store.DB, job LoadJob, io IO) error {
 		return err
 	}
 	for _, path := range []string{job.Rejects, job.Report} {
-		if err := writable(path); err != nil {
+		if err := errors.Join(writable(path), noInput(path, job.Dir)); err != nil {
 			return err
 		}
 	}
@@ -112,6 +113,23 @@ func writable(path string) error {
 		_ = os.Remove(path)
 	}
 	return f.Close()
+}
+
+// noInput fails where a file that is written later is one of those that are
+// read from dir.
+func noInput(path, dir string) error {
+	out, err := os.Stat(path)
+	if err != nil {
+		return nil //nolint:nilerr // a file that isn't there is none of those
+	}
+	for _, name := range tableFiles {
+		for _, suffix := range []string{"", ".gz"} {
+			if in, err := os.Stat(filepath.Join(dir, name+suffix)); err == nil && os.SameFile(in, out) {
+				return fmt.Errorf("%s is one of the files to load: choose another for what is written", path)
+			}
+		}
+	}
+	return nil
 }
 
 func writeReport(job LoadJob, report *etl.Report, io IO) error {
