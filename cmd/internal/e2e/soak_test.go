@@ -2,7 +2,10 @@
 
 package e2e
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestSoakMessySample is TestMessySample at the size where rows straddle every
 // buffer.
@@ -24,3 +27,6 @@ func TestSoakRandomWrites(t *testing.T) {
 
 // TestSoakRewarmed is TestRewarmed with twenty kills.
 func TestSoakRewarmed(t *testing.T) { rewarmed(t, 20) }
+
+// TestSoakCoherence is TestCoherence with a minute for each scenario.
+func TestSoakCoherence(t *testing.T) { coherence(t, time.Minute) }
