@@ -84,7 +84,7 @@ func TestBoundOfTheFeed(t *testing.T) {
 		if n := len(db.looked()); n != 0 {
 			t.Errorf("%d look-ups within the bound", n)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if s := c.Stats(); !s.ReadsThrough {
 			t.Errorf("past the bound: %+v", s)
 		}
@@ -110,7 +110,7 @@ func TestBoundOfALookUp(t *testing.T) {
 		if n := len(db.looked()); n != 0 {
 			t.Errorf("%d look-ups within the bound", n)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		reads(t, c, 1, 2, 0)
 		// With the feed back, hits are hits.
 		c.Fresh(time.Now())
@@ -156,7 +156,7 @@ func TestJoiningWithoutTheFeed(t *testing.T) {
 		if trips := db.looked(); len(trips) != 0 {
 			t.Fatalf("answered after %v", time.Since(entered))
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		db.put(row(50, 2))
 		go get() // its own look-up, behind the other one
 		time.Sleep(time.Minute)
@@ -180,7 +180,7 @@ func TestDatabaseGone(t *testing.T) {
 		refused(t, c, 2)
 		time.Sleep(testBound)
 		reads(t, c, 1, 1, 0)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		reads(t, c, 1, 1, testBound+1)
 		reads(t, c, 200, 0, testBound+1)
 		refused(t, c, 2)
@@ -197,7 +197,7 @@ func TestDatabaseGone(t *testing.T) {
 
 		time.Sleep(testLimit - testBound - 1)
 		reads(t, c, 1, 1, testLimit)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		refused(t, c, 1)
 
 		db.fail(nil)
@@ -288,7 +288,7 @@ func TestListWithoutTheFeed(t *testing.T) {
 		db.put(row(101, 2))
 		time.Sleep(testBound)
 		pageIs(t, c, 0, 99, 100)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		pageIs(t, c, 0, 99, 100, 101)
 		db.put(row(102, 2))
 		loads := db.loads
@@ -297,7 +297,7 @@ func TestListWithoutTheFeed(t *testing.T) {
 		if db.loads != loads {
 			t.Errorf("%d loads within the bound", db.loads-loads)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		pageIs(t, c, 0, 99, 100, 101, 102)
 		if err := c.Ready(); err != nil {
 			t.Errorf("Ready: %v", err)
@@ -307,7 +307,7 @@ func TestListWithoutTheFeed(t *testing.T) {
 		pageIs(t, c, testBound+1, 99, 100, 101, 102)
 		time.Sleep(testLimit - testBound - 1)
 		pageIs(t, c, testLimit, 99, 100, 101, 102)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if _, _, _, err := c.Page(context.Background(), nil, 0, 1); !errors.Is(err, blob.ErrUnavailable) {
 			t.Errorf("past the limit: %v", err)
 		}

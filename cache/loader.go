@@ -148,7 +148,7 @@ func (l *loader) attempt(ctx context.Context, c *Cache, load int64) error {
 	l.mu.Lock()
 	l.cancel = nil
 	l.mu.Unlock()
-	if err != nil && context.Cause(ctx) == errOvertaken { //nolint:errorlint // it is ours, never wrapped
+	if err != nil && errors.Is(context.Cause(ctx), errOvertaken) {
 		return errOvertaken
 	}
 	return err

@@ -235,7 +235,7 @@ func (c *Cache) Page(ctx context.Context, dst []*blob.Answers, offset, count int
 	oldest := c.fresh.oldest()
 	ids, total, set := c.ids.page(room[:0], offset, count)
 	if !c.listable(set, oldest) {
-		if ids, total, stale, err = c.pageAnew(ctx, offset, count); err != nil {
+		if ids, total, stale, err = c.pageAnew(ctx, set, offset, count); err != nil {
 			return dst, 0, 0, err
 		}
 	}
@@ -253,26 +253,22 @@ func (c *Cache) listable(set idsState, oldest int64) bool {
 }
 
 // pageAnew waits for ids that are good, or settles for those that there are.
-func (c *Cache) pageAnew(ctx context.Context, offset, count int64) (ids []int64, total int64, stale time.Duration, err error) {
+func (c *Cache) pageAnew(ctx context.Context, set idsState, offset, count int64) (ids []int64, total int64, stale time.Duration, err error) {
 	if !c.ids.ready.Load() {
 		return nil, 0, 0, blob.ErrNotReady
 	}
-	var set idsState
+	limit := c.limit
+	if set.loaded {
+		limit = min(limit, heldLimit)
+	}
 	timeUp := make(chan struct{})
-	var timer *time.Timer
+	timer := time.AfterFunc(limit, func() { close(timeUp) })
+	defer timer.Stop()
 	for err == nil {
 		oldest := c.fresh.oldest()
 		ids, total, set = c.ids.page(ids[:0], offset, count)
 		if c.listable(set, oldest) {
 			return ids, total, 0, nil
-		}
-		if timer == nil {
-			limit := c.limit
-			if set.loaded {
-				limit = min(limit, heldLimit)
-			}
-			timer = time.AfterFunc(limit, func() { close(timeUp) })
-			defer timer.Stop()
 		}
 		attempt := c.loader.next()
 		c.ids.need(c.fresh.now() - int64(c.fresh.bound))

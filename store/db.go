@@ -177,7 +177,8 @@ func readState(ctx context.Context, q querier) (State, error) {
 	if err != nil {
 		return s, fmt.Errorf("read the catalogue's record: %w", classify(err))
 	}
-	return s, r.finish(&s)
+	err = r.finish(&s)
+	return s, err
 }
 
 func errNewerSchema(version int) error {

@@ -150,11 +150,11 @@ func TestFeedOfAnotherHistory(t *testing.T) {
 
 	d, e := addFeed(t, db, 7200), addFeed(t, db, 7200)
 	addFeed(t, db, 0)
-	if n, err := db.cleanFeed(t.Context(), time.Hour); n != 0 || err != nil {
+	if n, err := db.cleanFeed(t.Context()); n != 0 || err != nil {
 		t.Errorf("cleaned up %d entries behind a younger one, %v", n, err)
 	}
 	exec(t, db, `update hotshelf.feed set at = now() - interval '2 hours' where version < $1`, d)
-	if n, err := db.cleanFeed(t.Context(), time.Hour); n < 3 || err != nil {
+	if n, err := db.cleanFeed(t.Context()); n < 3 || err != nil {
 		t.Errorf("cleaned up %d entries, %v", n, err)
 	}
 	if floor := query[int64](t, db, `select feed_floor from hotshelf.catalogue`)[0]; floor != e {
@@ -193,7 +193,7 @@ func TestFeedIsCleaned(t *testing.T) {
 	left := func() int64 { return query[int64](t, db, `select count(*) from hotshelf.feed`)[0] }
 	clean := func(want int64) {
 		t.Helper()
-		if n, err := db.cleanFeed(t.Context(), time.Hour); n != want || err != nil {
+		if n, err := db.cleanFeed(t.Context()); n != want || err != nil {
 			t.Errorf("%d entries went, %v; want %d", n, err, want)
 		}
 	}
@@ -258,7 +258,9 @@ func TestFollowWithoutNotifications(t *testing.T) {
 		t.Errorf("change %d, want %d", c.Version, v)
 	}
 	link.Cut()
-	receive(t, r.lost)
+	if err := receive(t, r.lost); err == nil {
+		t.Error("lost, without a reason")
+	}
 	link.Heal()
 	link.Deafen()
 	r.waitCurrent(t)

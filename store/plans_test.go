@@ -192,7 +192,7 @@ func use(t *testing.T, db *DB, deleted int64) {
 	check(err)
 	r := newRecorder()
 	byHand(t, db, r)()
-	_, err = db.cleanFeed(ctx, feedRetention)
+	_, err = db.cleanFeed(ctx)
 	check(err)
 
 	all := fmt.Sprintf(`{"name":"new","category":"c","default_price":1,"features":[{"feature":"f"}],"related":[%d,5002],

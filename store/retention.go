@@ -61,7 +61,7 @@ func (db *DB) KeepFeedShort(ctx context.Context, failed func(err error)) {
 			return
 		case <-time.After(wait):
 		}
-		n, err := db.cleanFeed(ctx, feedRetention)
+		n, err := db.cleanFeed(ctx)
 		if err != nil && ctx.Err() == nil && !told {
 			failed(err)
 		}
@@ -73,15 +73,14 @@ func (db *DB) KeepFeedShort(ctx context.Context, failed func(err error)) {
 	}
 }
 
-// cleanFeed removes up to cleanStep entries older than age, and returns how
-// many. Where another node is at it, or load, warm or verify, it removes none.
-func (db *DB) cleanFeed(ctx context.Context, age time.Duration) (n int64, err error) {
+// cleanFeed removes up to cleanStep old entries, and returns how many. Where another node is at it, or load, warm or verify, it removes none.
+func (db *DB) cleanFeed(ctx context.Context) (n int64, err error) {
 	err = pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
 		var free bool
 		if err := tx.QueryRow(ctx, tryCleaningLock, int64(cleaningLock)).Scan(&free); err != nil || !free {
 			return err
 		}
-		return tx.QueryRow(ctx, cleanFeed, age, cleanStep, int64(maintenanceLock)).Scan(&n)
+		return tx.QueryRow(ctx, cleanFeed, feedRetention, cleanStep, int64(maintenanceLock)).Scan(&n)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("clean up the change feed: %w", classify(err))

@@ -67,22 +67,23 @@ func startCluster(t *testing.T, maxStaleness time.Duration) *cluster {
 }
 
 // request sends a request and records nothing.
-func (c *cluster) request(node int, method, path, body string) (*nethttp.Response, []byte, error) {
+func (c *cluster) request(node int, method, path, body string) (got response, err error) {
 	request, err := nethttp.NewRequest(method, c.servers[node].url+path, strings.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return got, err
 	}
 	if method != nethttp.MethodGet {
 		request.Header.Set("Authorization", "Bearer "+writeToken)
 		request.Header.Set("Content-Type", "application/json")
 	}
-	response, err := c.client.Do(request)
+	answer, err := c.client.Do(request)
 	if err != nil {
-		return nil, nil, err
+		return got, err
 	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	return response, text, err
+	defer answer.Body.Close()
+	got.status, got.header = answer.StatusCode, answer.Header
+	got.body, err = io.ReadAll(answer.Body)
+	return got, err
 }
 
 func versionOf(h nethttp.Header) (int64, error) {
@@ -107,22 +108,22 @@ func (c *cluster) write(node int) error {
 		name = fmt.Sprintf("w%d", c.serial.Add(1))
 		method, path, body = nethttp.MethodPut, fmt.Sprintf("/products/%d", e.product), fmt.Sprintf(`{"name":%q}`, name)
 	}
-	response, text, err := c.request(node, method, path, body)
+	got, err := c.request(node, method, path, body)
 	e.end, e.what = time.Since(c.begun), method
 	switch {
 	case err != nil:
 		return err
-	case response.StatusCode == nethttp.StatusServiceUnavailable || response.StatusCode == nethttp.StatusInternalServerError:
+	case got.status == nethttp.StatusServiceUnavailable || got.status == nethttp.StatusInternalServerError:
 		c.refused.Add(1)
 		return nil
-	case method == nethttp.MethodDelete && response.StatusCode == 404:
+	case method == nethttp.MethodDelete && got.status == 404:
 		return nil // another node has deleted it: nothing was written here
-	case method == nethttp.MethodDelete && response.StatusCode == 200:
+	case method == nethttp.MethodDelete && got.status == 200:
 		e.version = gone
-	case response.StatusCode != 200:
-		return fmt.Errorf("%s %s: %d %s", method, path, response.StatusCode, text)
+	case got.status != 200:
+		return fmt.Errorf("%s %s: %d %s", method, path, got.status, got.body)
 	default:
-		if e.version, err = versionOf(response.Header); err != nil {
+		if e.version, err = versionOf(got.header); err != nil {
 			return err
 		}
 	}
@@ -152,12 +153,12 @@ func (c *cluster) read(node int) error {
 		path, single = fmt.Sprintf("/products/%d", id), true
 	}
 	e := event{node: node, product: id, start: time.Since(c.begun), what: path}
-	response, text, err := c.request(node, nethttp.MethodGet, path, "")
+	got, err := c.request(node, nethttp.MethodGet, path, "")
 	e.end = time.Since(c.begun)
 	if err != nil {
 		return err
 	}
-	if stale := response.Header.Get("Hotshelf-Stale"); stale != "" {
+	if stale := got.header.Get("Hotshelf-Stale"); stale != "" {
 		seconds, err := strconv.Atoi(stale)
 		if err != nil {
 			return err
@@ -166,15 +167,15 @@ func (c *cluster) read(node int) error {
 		c.marked.Add(1)
 	}
 	switch {
-	case response.StatusCode == nethttp.StatusServiceUnavailable:
+	case got.status == nethttp.StatusServiceUnavailable:
 		c.refused.Add(1)
 		return nil
-	case single && response.StatusCode == 404:
+	case single && got.status == 404:
 		e.version = gone
-	case response.StatusCode != 200:
-		return fmt.Errorf("GET %s: %d %s", path, response.StatusCode, text)
+	case got.status != 200:
+		return fmt.Errorf("GET %s: %d %s", path, got.status, got.body)
 	case single:
-		if e.version, err = versionOf(response.Header); err != nil {
+		if e.version, err = versionOf(got.header); err != nil {
 			return err
 		}
 	}
@@ -186,8 +187,8 @@ func (c *cluster) read(node int) error {
 		ID   int64
 		Name string
 	}
-	if err := json.Unmarshal(text, &products); err != nil {
-		return fmt.Errorf("GET %s: %w in %s", path, err, text)
+	if err := json.Unmarshal(got.body, &products); err != nil {
+		return fmt.Errorf("GET %s: %w in %s", path, err, got.body)
 	}
 	shown := map[int64]string{}
 	for _, p := range products {
@@ -219,13 +220,13 @@ func (c *cluster) play(t *testing.T, length time.Duration, disturb func(t *testi
 	c.refused.Store(0)
 	c.marked.Store(0)
 	for range 3 {
-		response, text, err := c.request(0, nethttp.MethodPost, "/products", `{"name":"short-lived","category":"c","default_price":1}`)
-		if err != nil || response.StatusCode != 201 {
-			t.Fatalf("create: %v, %s", err, text)
+		got, err := c.request(0, nethttp.MethodPost, "/products", `{"name":"short-lived","category":"c","default_price":1}`)
+		if err != nil || got.status != 201 {
+			t.Fatalf("create: %v, %s", err, got.body)
 		}
-		path := response.Header.Get("Location")
+		path := got.header.Get("Location")
 		id, _ := strconv.ParseInt(strings.TrimPrefix(path, "/products/"), 10, 64)
-		version, err := versionOf(response.Header)
+		version, err := versionOf(got.header)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,8 +234,8 @@ func (c *cluster) play(t *testing.T, length time.Duration, disturb func(t *testi
 		c.deleted = append(c.deleted, id)
 		for node := range c.servers {
 			until(t, "all nodes know the product", func() bool {
-				_, list, err := c.request(node, nethttp.MethodGet, "/products/list?count=500", "")
-				return err == nil && strings.Contains(string(list), fmt.Sprintf(`"id":%d,`, id))
+				list, err := c.request(node, nethttp.MethodGet, "/products/list?count=500", "")
+				return err == nil && strings.Contains(string(list.body), fmt.Sprintf(`"id":%d,`, id))
 			})
 		}
 	}
