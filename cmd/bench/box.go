@@ -51,7 +51,7 @@ const (
 )
 
 var boxColumns = append(append([]Column{{columnRate, "requests/s", Rate}}, latencyColumns...),
-	Column{columnReads, "read from disk", Bytes}, Column{columnThrottled, "throttled periods", Count},
+	Column{columnMisses, "look-ups/s", Rate}, Column{columnReads, "read from disk", Bytes}, Column{columnThrottled, "throttled periods", Count},
 	Column{columnStopped, "stopped for", Time}, Column{columnPeakBox, "peak, page cache included", Bytes},
 	Column{columnResident, "without page cache", Bytes}, Column{columnKills, "killed for memory", Count})
 
@@ -59,6 +59,7 @@ var boxColumns = append(append([]Column{{columnRate, "requests/s", Rate}}, laten
 type boxed struct {
 	*serving
 	box    *box
+	server *service
 	client *client
 }
 
@@ -90,7 +91,7 @@ func (s *boxSuite) measure(ctx context.Context, io cli.IO) (*Figures, error) {
 			return err
 		}
 		b.atEnd(func() error { client.close(); return nil })
-		return s.load(ctx, &boxed{b, group, client})
+		return s.load(ctx, &boxed{b, group, server, client})
 	})
 }
 
@@ -177,14 +178,23 @@ func (s *boxSuite) load(ctx context.Context, b *boxed) error {
 
 // run puts the box under load, and keeps what the kernel says of it.
 func (b *boxed) run(ctx context.Context, name string, p plan) error {
+	looked, err := b.server.lookups(ctx)
+	if err != nil {
+		return err
+	}
 	before := b.box.account()
 	o, err := b.client.run(ctx, p)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	after := b.box.account()
+	lookups, err := b.server.lookups(ctx)
+	if err != nil {
+		return err
+	}
 	values := o.values()
-	if after.reads >= 0 {
+	values[columnMisses] = float64(lookups-looked) / o.took.Seconds()
+	if after.reads >= 0 && before.reads >= 0 {
 		values[columnReads] = float64(after.reads - before.reads)
 	}
 	if after.throttled >= 0 {

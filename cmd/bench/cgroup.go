@@ -25,9 +25,9 @@ const (
 	boxPeriod = 10 * time.Millisecond
 )
 
-// The controllers of a box. Without blkio disk reads are not told; the others
-// it must have.
-var boxControllers = []string{"cpu", "memory", "blkio"}
+// The controllers of a box. What is read from disk is told by the processes:
+// blkio counts it on some kernels only.
+var boxControllers = []string{"cpu", "memory"}
 
 var errNoGroups = errors.New("no control groups for CPU and memory can be made here: " +
 	"this suite confines server and PostgreSQL to a small machine, and does not run without (try as root)")
@@ -43,7 +43,7 @@ func newBox(root string) (*box, error) {
 	if b.two {
 		// May fail where it is set already, or where processes are in the root
 		// of a namespace; the group's files tell.
-		_ = os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+cpu +memory +io"), 0o644)
+		_ = os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+cpu +memory"), 0o644)
 		for _, controller := range boxControllers {
 			b.dirs[controller] = filepath.Join(root, name)
 		}
@@ -153,7 +153,7 @@ type account struct {
 	kills     int64 // by the kernel, for want of memory
 	throttled int64 // periods in which the share was used up
 	stopped   time.Duration
-	reads     int64 // bytes from disk
+	reads     int64 // bytes from disk, by the processes that live
 }
 
 func (b *box) account() account {
@@ -184,11 +184,8 @@ func (b *box) account() account {
 	} else {
 		a.stopped = time.Duration(keyed("cpu", "cpu.stat", "throttled_time"))
 	}
-	if b.dirs["blkio"] != "" {
-		text, err := os.ReadFile(b.file("blkio", b.name("blkio.throttle.io_service_bytes", "io.stat")))
-		if err == nil {
-			a.reads = readBytes(string(text))
-		}
+	if text, err := os.ReadFile(b.file("memory", "cgroup.procs")); err == nil {
+		a.reads = readsOf("/proc", strings.Fields(string(text)))
 	}
 	return a
 }
@@ -206,21 +203,21 @@ func valueOf(text, key string) int64 {
 	return -1
 }
 
-// readBytes adds up the devices: "8:0 Read 4096" in version 1, "8:0 rbytes=4096
-// wbytes=0" in version 2.
-func readBytes(text string) (sum int64) {
-	for line := range strings.Lines(text) {
-		fields := strings.Fields(line)
-		for i, field := range fields {
-			value, two := strings.CutPrefix(field, "rbytes=")
-			if !two && field == "Read" && i == 1 && len(fields) == 3 {
-				value = fields[2]
-			} else if !two {
-				continue
-			}
-			n, _ := strconv.ParseInt(value, 10, 64)
-			sum += n
+// readsOf is what processes have read from disk; -1 where none tells. Those that
+// end meanwhile are left out.
+func readsOf(proc string, pids []string) int64 {
+	sum, told := int64(0), false
+	for _, pid := range pids {
+		text, err := os.ReadFile(filepath.Join(proc, pid, "io"))
+		if err != nil {
+			continue
 		}
+		if n, err := strconv.ParseInt(fieldOf(text, "read_bytes"), 10, 64); err == nil {
+			sum, told = sum+n, true
+		}
+	}
+	if !told {
+		return -1
 	}
 	return sum
 }

@@ -27,7 +27,7 @@ func TestNoControlGroups(t *testing.T) {
 	cases := map[string]map[string]string{
 		"none":                 {},
 		"without memory":       {"cpu/cgroup.procs": ""},
-		"made without a bound": {"cpu/cgroup.procs": "", "memory/cgroup.procs": "", "blkio/cgroup.procs": ""},
+		"made without a bound": {"cpu/cgroup.procs": "", "memory/cgroup.procs": ""},
 		"version 2 without":    {"cgroup.controllers": "cpu memory\n"},
 	}
 	for name, files := range cases {
@@ -56,29 +56,26 @@ func groups(t *testing.T) (one, two *box) {
 	t.Helper()
 	root := t.TempDir()
 	plant(t, root, map[string]string{
-		"cpu/cpu.stat":                          "nr_periods 9\nnr_throttled 7\nthrottled_time 2500000\n",
-		"memory/memory.memsw.limit_in_bytes":    "",
-		"memory/memory.max_usage_in_bytes":      "4096\n",
-		"memory/memory.stat":                    "rss 1\ntotal_rss 2048\n",
-		"memory/memory.oom_control":             "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
-		"blkio/blkio.throttle.io_service_bytes": "8:0 Read 1000\n8:0 Write 5\n8:16 Read 24\nTotal 1029\n",
-		"unified/cpu.stat":                      "usage_usec 1\nnr_throttled 7\nthrottled_usec 2500\n",
-		"unified/memory.swap.max":               "",
-		"unified/memory.peak":                   "4096\n",
-		"unified/memory.stat":                   "anon 2048\nfile 9\n",
-		"unified/memory.events":                 "oom 4\noom_kill 3\n",
-		"unified/io.stat":                       "8:0 rbytes=1000 wbytes=5 rios=1\n8:16 rbytes=24\n",
-		"bare/nothing.to.see":                   "",
+		"cpu/cpu.stat":                       "nr_periods 9\nnr_throttled 7\nthrottled_time 2500000\n",
+		"memory/memory.memsw.limit_in_bytes": "",
+		"memory/memory.max_usage_in_bytes":   "4096\n",
+		"memory/memory.stat":                 "rss 1\ntotal_rss 2048\n",
+		"memory/memory.oom_control":          "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
+		"unified/cpu.stat":                   "usage_usec 1\nnr_throttled 7\nthrottled_usec 2500\n",
+		"unified/memory.swap.max":            "",
+		"unified/memory.peak":                "4096\n",
+		"unified/memory.stat":                "anon 2048\nfile 9\n",
+		"unified/memory.events":              "oom 4\noom_kill 3\n",
 	})
 	dir := func(name string) string { return filepath.Join(root, name) }
-	one = &box{dirs: map[string]string{"cpu": dir("cpu"), "memory": dir("memory"), "blkio": dir("blkio")}}
-	two = &box{two: true, dirs: map[string]string{"cpu": dir("unified"), "memory": dir("unified"), "blkio": dir("unified")}}
+	one = &box{dirs: map[string]string{"cpu": dir("cpu"), "memory": dir("memory")}}
+	two = &box{two: true, dirs: map[string]string{"cpu": dir("unified"), "memory": dir("unified")}}
 	return one, two
 }
 
 func TestBoxInBothVersions(t *testing.T) {
 	one, two := groups(t)
-	want := account{peak: 4096, resident: 2048, kills: 3, throttled: 7, stopped: 2500 * time.Microsecond, reads: 1024}
+	want := account{peak: 4096, resident: 2048, kills: 3, throttled: 7, stopped: 2500 * time.Microsecond, reads: -1}
 	written := map[*box]map[string]string{
 		one: {"cpu/cpu.cfs_quota_us": "1000", "cpu/cpu.cfs_period_us": "10000", "memory/memory.limit_in_bytes": "1073741824", "memory/memory.memsw.limit_in_bytes": "1073741824"},
 		two: {"cpu/cpu.max": "1000 10000", "memory/memory.max": "1073741824", "memory/memory.swap.max": "0"},
@@ -98,11 +95,26 @@ func TestBoxInBothVersions(t *testing.T) {
 			}
 		}
 	}
-	if got := strings.Count(one.entrance(), "cgroup.procs"); got != 3 {
+	if got := strings.Count(one.entrance(), "cgroup.procs"); got != 2 {
 		t.Errorf("version 1 is entered %d times: %s", got, one.entrance())
 	}
 	if got := strings.Count(two.entrance(), "cgroup.procs"); got != 1 {
 		t.Errorf("version 2 is entered %d times: %s", got, two.entrance())
+	}
+}
+
+func TestReadsOfProcesses(t *testing.T) {
+	proc := t.TempDir()
+	plant(t, proc, map[string]string{
+		"7/io":  "rchar: 900\nread_bytes: 4096\nwrite_bytes: 1\n",
+		"8/io":  "rchar: 900\nread_bytes: 1000\n",
+		"10/io": "",
+	})
+	if got := readsOf(proc, []string{"7", "8", "9", "10"}); got != 5096 {
+		t.Errorf("got %d", got)
+	}
+	if got := readsOf(proc, []string{"9"}); got != -1 {
+		t.Errorf("of a process that has ended: %d", got)
 	}
 }
 
