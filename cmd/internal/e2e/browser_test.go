@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -37,41 +38,59 @@ var screenshots = os.Getenv("HOTSHELF_SCREENSHOTS")
 // patience is how long a page may take to get where a test waits for it.
 const patience = 30 * time.Second
 
-// chromium is the browser, whose tabs the tests open.
-var chromium struct {
-	once    sync.Once
+// browser is a running Chromium, whose tabs the tests open.
+type browser struct {
 	ctx     context.Context
-	cancel  context.CancelFunc
+	end     func()
 	profile string
-	err     error
 }
 
-func startChromium(path string) error {
-	chromium.once.Do(func() {
-		if chromium.profile, chromium.err = os.MkdirTemp("", "hotshelf-chromium-"); chromium.err != nil {
-			return
-		}
-		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(chromium.profile),
-			chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("hide-scrollbars", true))
-		if os.Geteuid() == 0 {
-			options = append(options, chromedp.NoSandbox)
-		}
-		allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
-		ctx, cancel := chromedp.NewContext(allocator)
-		chromium.ctx, chromium.cancel = ctx, func() { cancel(); end() }
-		chromium.err = chromedp.Do(ctx)
-	})
-	return chromium.err
-}
+var (
+	chromium    = sync.OnceValues(startChromium)
+	started     atomic.Pointer[browser]
+	errNoBinary = errors.New("no Chromium or Chrome is installed")
+)
 
-// stopChromium ends the browser. Its last processes may still write for
-// a moment.
-func stopChromium() {
-	if chromium.cancel != nil {
-		chromium.cancel()
+func startChromium() (*browser, error) {
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
 	}
+	if path == "" {
+		return nil, errNoBinary
+	}
+	profile, err := os.MkdirTemp("", "hotshelf-chromium-")
+	if err != nil {
+		return nil, err
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(profile),
+		chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("hide-scrollbars", true))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox)
+	}
+	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	b := &browser{ctx: ctx, end: func() { cancel(); end() }, profile: profile}
+	started.Store(b)
+	if err := chromedp.Do(ctx); err != nil {
+		return nil, fmt.Errorf("start %s: %w", path, err)
+	}
+	return b, nil
+}
+
+// stopChromium ends the browser, if there is one. Its last processes may still
+// write for a moment.
+func stopChromium() {
+	b := started.Load()
+	if b == nil {
+		return
+	}
+	b.end()
 	for range 50 {
-		if os.RemoveAll(chromium.profile) == nil {
+		if os.RemoveAll(b.profile) == nil {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -102,23 +121,14 @@ func newTab(t *testing.T, servers ...*server) *tab {
 	if testing.Short() {
 		t.Skip("a browser takes long")
 	}
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
+	b, err := chromium()
+	if errors.Is(err, errNoBinary) && os.Getenv("CI") != "true" {
+		t.Skip(err)
 	}
-	switch {
-	case path == "" && os.Getenv("CI") == "true":
-		t.Fatal("no chromium: install Debian's package chromium")
-	case path == "":
-		t.Skip("no chromium or Chrome is installed")
+	if err != nil {
+		t.Fatalf("%v; on Debian, install the package chromium", err)
 	}
-	if err := startChromium(path); err != nil {
-		t.Fatalf("start %s: %v", path, err)
-	}
-	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
+	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
 	tb := &tab{t: t, ctx: ctx}
 	for _, s := range servers {
 		tb.hosts = append(tb.hosts, strings.TrimPrefix(s.url, "http://"))
@@ -138,7 +148,7 @@ func newTab(t *testing.T, servers ...*server) *tab {
 	})
 	tb.must(chromedp.Do(ctx))
 	tb.must(chromedp.Listen(ctx, tb.see))
-	_, err := chromedp.Call(ctx, intercept.Enable, intercept.EnableParams{Patterns: []*intercept.RequestPattern{{URLPattern: "*://" + photoHost + "/*"}}})
+	_, err = chromedp.Call(ctx, intercept.Enable, intercept.EnableParams{Patterns: []*intercept.RequestPattern{{URLPattern: "*://" + photoHost + "/*"}}})
 	tb.must(err)
 	tb.window(1280, 900)
 	return tb

@@ -40,6 +40,7 @@ func TestDocs(t *testing.T) {
 	tb.says(block+" tbody .parameter__name", "product_id *")
 	tb.execute(block, "200")
 	tb.wait(fmt.Sprintf(`document.querySelector(%q).innerText.includes('"name": "Camo Onesie"')`, block+" .live-responses-table"))
+	tb.do(chromedp.ScrollIntoView(chromedp.CSS(block + " .live-responses-table")))
 	tb.view("docs-read")
 
 	block = tb.operation("writes", "createProduct")
@@ -51,6 +52,7 @@ func TestDocs(t *testing.T) {
 	tb.click(".auth-btn-wrapper .btn-done")
 	tb.execute(block, "201")
 	tb.wait(fmt.Sprintf(`document.querySelector(%q).innerText.includes("location: /products/7")`, block+" .live-responses-table"))
+	tb.do(chromedp.ScrollIntoView(chromedp.CSS(block + " .live-responses-table")))
 	tb.view("docs-write")
 	tb.expect("https://example.com/") // the photos of the example
 	tb.open(s.url + "/#/products/7")
