@@ -432,3 +432,15 @@ func TestUnload(t *testing.T) {
 		reads(t, c, 1, 4, 0)
 	})
 }
+
+// BenchmarkOldest is what the comparison of the clock costs each read.
+func BenchmarkOldest(b *testing.B) {
+	var f freshness
+	f.begin(time.Hour, time.Hour)
+	f.known(time.Now())
+	for b.Loop() {
+		if f.oldest() != anyAge {
+			b.Fatal("not fresh")
+		}
+	}
+}
