@@ -15,7 +15,7 @@ GOLANGCI_LINT  = $(TOOLS)/golangci-lint
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help dist run test race soak fuzz bench figures vet lint fmt tools vuln ci
+.PHONY: help dist validate run test race soak fuzz bench figures vet lint fmt tools vuln ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,11 @@ dist: ## the programs for terraform/: one archive in dist/, and its SHA-256
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -trimpath -ldflags='-s -w' -o dist/bin/ ./cmd/load ./cmd/sample ./cmd/server ./cmd/warm
 	tar -C dist -czf dist/hotshelf-linux-amd64.tar.gz bin
 	@cd dist && { sha256sum hotshelf-linux-amd64.tar.gz 2>/dev/null || shasum -a 256 hotshelf-linux-amd64.tar.gz; }
+
+# Not part of ci either: the providers are downloaded.
+validate: ## terraform validate (needs terraform and the internet)
+	terraform -chdir=terraform init -backend=false -input=false
+	terraform -chdir=terraform validate
 
 ci: ## all that a change has to pass; see .ci/run
 	.ci/run

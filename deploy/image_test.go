@@ -125,6 +125,9 @@ func TestImageFaultsAreFound(t *testing.T) {
 // TestImageRuns does by hand what the build stage does, and runs the programs
 // in what comes out of it, with nothing else there, as the image's user.
 func TestImageRuns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("links all programs")
+	}
 	if os.Getuid() != 0 {
 		t.Skip("changing the root directory takes root")
 	}

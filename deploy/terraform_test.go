@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -328,4 +330,76 @@ func cloudFile(t *testing.T, data, path string) string {
 		t.Fatal(errors.Join(err, fmt.Errorf("the user data have no %s", path)))
 	}
 	return text
+}
+
+// TestTerraformEvaluates: terraform itself, where it is installed, makes the
+// same of the local values. They need no provider, so this needs no internet.
+func TestTerraformEvaluates(t *testing.T) {
+	terraform, err := exec.LookPath("terraform")
+	if err != nil {
+		t.Skip("terraform is not installed")
+	}
+	top := t.TempDir()
+	dir := filepath.Join(top, "terraform")
+	for from, to := range map[string]string{terraformDir + "/templates": dir + "/templates", "nginx": top + "/deploy/nginx"} {
+		if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := map[string]string{"outputs.tf": ""}
+	for _, name := range []string{"variables.tf", "locals.tf", "cloud-init.tf"} {
+		files[name] = read(t, filepath.Join(terraformDir, name))
+	}
+	names := []string{"server_user_data", "database_user_data", "edge_user_data"}
+	for _, name := range names {
+		files["outputs.tf"] += fmt.Sprintf("output %q {\n  value = local.%s\n}\n", name, name)
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(args ...string) []byte {
+		cmd := exec.Command(terraform, args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "CHECKPOINT_DISABLE=1", "TF_CLI_CONFIG_FILE="+os.DevNull, "TF_IN_AUTOMATION=1")
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("terraform %s: %v\n%s%s", args, err, out, stderr.Bytes())
+		}
+		return out
+	}
+	run("init", "-input=false", "-no-color")
+	for _, servers := range []int64{1, 2} {
+		for _, url := range []string{"", theirDatabase} {
+			args := []string{"apply", "-auto-approve", "-input=false", "-no-color"}
+			for name, value := range choice(servers, url) {
+				text := fmt.Sprint(servers)
+				if value.Type() == cty.String {
+					text = value.AsString()
+				}
+				args = append(args, "-var", name+"="+text)
+			}
+			run(args...)
+			var outputs map[string]struct{ Value json.RawMessage }
+			if err := json.Unmarshal(run("output", "-json"), &outputs); err != nil {
+				t.Fatal(err)
+			}
+			c := configured(t, choice(servers, url))
+			for _, name := range names {
+				var theirs []string
+				if err := json.Unmarshal(outputs[name].Value, &theirs); err != nil {
+					theirs = make([]string, 1)
+					if err := json.Unmarshal(outputs[name].Value, &theirs[0]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if ours := userData(c, name); !slices.Equal(ours, theirs) {
+					t.Errorf("%d servers, database_url %q: terraform makes another %s\n%s\n%s", servers, url, name, ours, theirs)
+				}
+			}
+		}
+	}
 }
