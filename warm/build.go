@@ -61,7 +61,7 @@ type Target struct {
 // is live.
 func Build(ctx context.Context, s Source, t Target) (Summary, Lists, error) {
 	b := &builder{source: &s, target: &t}
-	err := run(ctx, s, "shelf", b.open)
+	err := run(ctx, s, rangeSize, "shelf", b.open)
 	b.found.Removed = int64(len(b.lists.Removed))
 	b.lists.Complete = int64(len(b.lists.Changed)) == b.found.Changed+b.found.New
 	return b.found, b.lists, err

@@ -61,9 +61,10 @@ const (
 	// lanes is how many ranges are worked on side by side. Each occupies a
 	// processor of the database with its COPY back.
 	lanes = 2
-	// rangeSize bounds memory: the rows of a product take about 2.7 kB, its
-	// blobs half of that.
-	rangeSize = 2000
+	// rangeSize bounds memory: the rows of a product take about 2.7 kB.
+	// verifySize is for ranges that come with their blobs, another 1.6 kB.
+	rangeSize  = 2000
+	verifySize = 1000
 )
 
 // sink takes what one lane finds, range by range.
@@ -77,14 +78,15 @@ type sink interface {
 	end(failure error) error
 }
 
-// run builds all products. shelf is the stream that live rows come from.
-func run(ctx context.Context, s Source, shelf string, open func(ctx context.Context) (sink, error)) error {
+// run builds all products, so many at a time. shelf is the stream that live
+// rows come from.
+func run(ctx context.Context, s Source, size int64, shelf string, open func(ctx context.Context) (sink, error)) error {
 	var mu sync.Mutex
 	var built int64
 	g, ctx := errgroup.WithContext(ctx)
 	for range lanes {
 		g.Go(func() error {
-			l := lane{source: &s, shelf: shelf}
+			l := lane{source: &s, size: size, shelf: shelf}
 			return l.run(ctx, open, func(count int64) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -99,6 +101,7 @@ func run(ctx context.Context, s Source, shelf string, open func(ctx context.Cont
 // lane builds one range after the other.
 type lane struct {
 	source *Source
+	size   int64
 	shelf  string
 	reader Reader
 	sink   sink
@@ -114,7 +117,7 @@ func (l *lane) run(ctx context.Context, open func(ctx context.Context) (sink, er
 		return err
 	}
 	for {
-		lo, hi, count, err := l.source.NextRange(ctx, rangeSize)
+		lo, hi, count, err := l.source.NextRange(ctx, l.size)
 		if errors.Is(err, io.EOF) {
 			return l.sink.end(nil)
 		}
