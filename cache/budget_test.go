@@ -140,14 +140,14 @@ func BenchmarkBudget(b *testing.B) {
 		e, _ := p.store.Get(int64(1 + i))
 		w.record(codec, e)
 	})
-	gzip, zipped := 0.0, 0
+	zipped := 0
 	for i := range rows {
 		wire := blob.AppendWire(nil, rows[i].Styles)
 		if len(wire) >= gzipMin {
 			zipped += len(w.gzip(wire))
 		}
 	}
-	gzip = micros(func(i int) { w.gzip(rows[i].Styles) })
+	gzip := micros(func(i int) { w.gzip(rows[i].Styles) })
 	identity := entrySize - int64(zipped/count)
 	b.Logf("bytes: entry %d, without gzip %d, packed %d; µs: build %.0f, pack %.0f, unpack %.0f, gzip of styles %.0f",
 		entrySize, identity, packedSize, build, pack, unpack, gzip)

@@ -200,6 +200,7 @@ func TestDatabaseGone(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		refused(t, c, 1)
 
+		synctest.Wait() // the look-up that failed has signed off
 		db.fail(nil)
 		db.put(row(1, 2))
 		reads(t, c, 1, 2, 0) // no feed needed

@@ -162,7 +162,7 @@ func TestPackedForgetsTheOldest(t *testing.T) {
 	first := int64(0)
 	for id := int64(1); id <= count; id++ {
 		link := p.find(id)
-		if link != nil && (len(link) != linkSize+size || link[linkSize] != byte(id)) {
+		if link != nil && !bytes.Equal(link[linkSize:], bytes.Repeat([]byte{byte(id)}, size)) {
 			t.Fatalf("product %d: %v", id, link)
 		}
 		if link != nil && first == 0 {

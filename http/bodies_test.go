@@ -110,6 +110,7 @@ func TestListsAreBounded(t *testing.T) {
 		if n, err := io.Copy(io.Discard, rest.Body); err != nil || n < 500*2000 {
 			t.Error(n, err)
 		}
+		_ = rest.Body.Close()
 		synctest.Wait()
 		for range 2 {
 			c, _, status := ask(long)

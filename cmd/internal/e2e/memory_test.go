@@ -140,12 +140,16 @@ func underLoad(t *testing.T, products int, duration time.Duration) {
 	}
 	page := func() string { return fmt.Sprintf("/products/list?count=500&page=%d", 1+rand.IntN(products/500)) }
 	var stuck []net.Conn
+	t.Cleanup(func() {
+		for _, c := range stuck {
+			_ = c.Close()
+		}
+	})
 	for range slow {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
 		_ = c.(*net.TCPConn).SetReadBuffer(4096)
 		for range 8 { // more than the systems' buffers take
 			_, _ = fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", page())
