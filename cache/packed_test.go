@@ -211,12 +211,12 @@ func TestPackedCostIsHonest(t *testing.T) {
 // TestDivide: a catalogue that does not fit as entries is packed, answered from
 // packed rows without the database, and looked up again after a publish.
 func TestDivide(t *testing.T) {
-	const count = 4000
+	const count = 1200
 	shelf := newShelf()
 	for id := int64(1); id <= count; id++ {
 		shelf.put(realistic(id))
 	}
-	c := newSized(t, shelf, 6<<20) // as entries they take twice as much
+	c := newSized(t, shelf, 2<<20) // as entries they take twice as much
 	read := func() (looked int64) {
 		t.Helper()
 		before := c.Stats().Misses
@@ -234,7 +234,7 @@ func TestDivide(t *testing.T) {
 		t.Errorf("%d products looked up again", looked)
 	}
 	s := c.Stats()
-	if s.Packed != count || s.Unpacked == 0 || s.Bytes > 6<<20 {
+	if s.Packed != count || s.Unpacked == 0 || s.Bytes > 2<<20 {
 		t.Errorf("%+v", s)
 	}
 	t.Logf("%+v", s)
