@@ -113,7 +113,8 @@ func (c *cluster) write(node int) error {
 	switch {
 	case err != nil:
 		return err
-	case got.status == nethttp.StatusServiceUnavailable || got.status == nethttp.StatusInternalServerError:
+	case got.status == nethttp.StatusServiceUnavailable || got.status == nethttp.StatusGatewayTimeout:
+		// Of the second kind it is not known whether they happened.
 		c.refused.Add(1)
 		return nil
 	case method == nethttp.MethodDelete && got.status == 404:
