@@ -1,7 +1,10 @@
 package blob
 
-// Answers are one product's responses, ready to send. They are built once,
-// shared by all requests, and never changed.
+import "sync/atomic"
+
+// Answers are one product's responses, ready to send. They are shared by all
+// requests and never changed, but for gzip forms that are added when they are
+// first asked for.
 type Answers struct {
 	ProductID int64
 	Version   int64
@@ -18,8 +21,32 @@ type Answers struct {
 	FeaturesFrom, FeaturesTo int
 }
 
-// Answer is one response body. Gzip is nil where compression gains nothing.
+// Answer is one response body.
 type Answer struct {
 	Body []byte
-	Gzip []byte
+	// Zip compresses a body, to the same bytes each time; nil where there is no
+	// gzip form.
+	Zip func(body []byte) []byte
+
+	zipped atomic.Pointer[[]byte]
+}
+
+// Gzip returns the gzip form of an answer that has Zip. The first call makes it:
+// most bodies that are looked up are gone before somebody asks for it.
+func (a *Answer) Gzip() []byte {
+	if zipped := a.zipped.Load(); zipped != nil {
+		return *zipped
+	}
+	zipped := a.Zip(a.Body)
+	a.zipped.Store(&zipped) // of two at once either does
+	return zipped
+}
+
+// Size is how many bytes the forms take that there are.
+func (a *Answer) Size() int {
+	size := len(a.Body)
+	if zipped := a.zipped.Load(); zipped != nil {
+		size += len(*zipped)
+	}
+	return size
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -39,12 +40,16 @@ const (
 	// gzipLevel: 3 makes average styles 25.7 % of their size in 13 µs. 6 makes
 	// them 25.4 % in 22 µs, and 1 saves no time (BenchmarkForms).
 	gzipLevel = 3
-	// gzipMin is the size from which a body is compressed. A smaller one
+	// gzipMin is the size from which a body has a gzip form. A smaller one
 	// leaves in a single network packet with its header either way, so its
 	// gzip form would save nobody a wait; it would take 12 % of the budget
 	// (BenchmarkForms: 3829 bytes a product instead of 3412, identity alone
 	// 3012) and as much time again to make.
 	gzipMin = 1200
+	// The room for a gzip form counts from the beginning, for it comes when the
+	// entry has its place already: what average styles take, and its slice.
+	gzipPercent  = 27
+	gzipOverhead = 24
 
 	// entryOverhead is what an entry takes of the heap besides its bytes: the
 	// entry, its Answers, and its places in ristretto's two maps. Measured by
@@ -57,19 +62,11 @@ const (
 // builder makes Answers. It keeps its memory from one to the next and is used
 // by one goroutine at a time.
 type builder struct {
-	zip    *gzip.Writer
-	zipped bytes.Buffer
 	data   []byte
 	packed []byte
 }
 
-func newBuilder() *builder {
-	zip, err := gzip.NewWriterLevel(nil, gzipLevel)
-	if err != nil {
-		panic(err) // the level is a constant of ours
-	}
-	return &builder{zip: zip}
-}
+func newBuilder() *builder { return new(builder) }
 
 // build makes the answers of a row, and says how many bytes of the heap their
 // data takes.
@@ -84,52 +81,58 @@ func (b *builder) build(row *blob.Row) (*blob.Answers, int64) {
 
 // answers makes the answers of a row whose identity forms are b.data, one
 // behind the other: detail bytes, styles bytes, and those of related. All data
-// of the result lies in one piece of memory.
+// of the result lies in one piece of memory, but for gzip forms.
 func (b *builder) answers(row *blob.Row, detail, styles int) (*blob.Answers, int64) {
 	starts := [4]int{0, detail, detail + styles, len(b.data)}
-	var zipped [3]int
-	for i := range zipped {
-		if body := b.data[starts[i]:starts[i+1]]; len(body) >= gzipMin {
-			// At least a tenth, or it is not worth its memory.
-			if short := b.gzip(body); len(short) < len(body)-len(body)/10 {
-				b.data = append(b.data, short...)
-				zipped[i] = len(short)
-			}
-		}
-	}
-	tags := len(b.data)
 	b.data = blob.AppendETag(b.data, row.Version, row.Hash, "")
 	gzipTag := len(b.data)
 	b.data = blob.AppendETag(b.data, row.Version, row.Hash, "-gzip")
 
 	// append rounds up to the allocator's size, which is what it costs.
 	data := append([]byte(nil), b.data...)
+	size := int64(cap(data))
 	part := func(from, to int) []byte { return data[from:to:to] }
 	a := &blob.Answers{
 		ProductID: row.ProductID,
 		Version:   row.Version,
 		Contract:  row.Contract,
-		ETag:      part(tags, gzipTag),
+		ETag:      part(starts[3], gzipTag),
 		GzipETag:  part(gzipTag, len(data)),
 	}
-	from := starts[3]
 	for i, answer := range [...]*blob.Answer{&a.Detail, &a.Styles, &a.Related} {
 		answer.Body = part(starts[i], starts[i+1])
-		if zipped[i] > 0 {
-			answer.Gzip = part(from, from+zipped[i])
-			from += zipped[i]
+		if len(answer.Body) >= gzipMin {
+			answer.Zip = zip
+			size += int64(len(answer.Body))*gzipPercent/100 + gzipOverhead
 		}
 	}
 	a.FeaturesFrom, a.FeaturesTo = blob.FeaturesSpan(a.Detail.Body)
-	return a, int64(cap(data))
+	return a, size
 }
 
-// gzip returns body compressed, until the next call. Writes to memory don't
-// fail, so neither does the compressor.
-func (b *builder) gzip(body []byte) []byte {
-	b.zipped.Reset()
-	b.zip.Reset(&b.zipped)
-	_, _ = b.zip.Write(body)
-	_ = b.zip.Close()
-	return b.zipped.Bytes()
+// zipper compresses. Its memory is a few hundred kilobytes, so it is used again.
+type zipper struct {
+	writer *gzip.Writer
+	zipped bytes.Buffer
+}
+
+var zippers = sync.Pool{New: func() any {
+	z := new(zipper)
+	var err error
+	if z.writer, err = gzip.NewWriterLevel(&z.zipped, gzipLevel); err != nil {
+		panic(err) // the level is a constant of ours
+	}
+	return z
+}}
+
+// zip returns body compressed. Writes to memory don't fail, so neither does the
+// compressor.
+func zip(body []byte) []byte {
+	z := zippers.Get().(*zipper)
+	defer zippers.Put(z)
+	z.zipped.Reset()
+	z.writer.Reset(&z.zipped)
+	_, _ = z.writer.Write(body)
+	_ = z.writer.Close()
+	return bytes.Clone(z.zipped.Bytes())
 }

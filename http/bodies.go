@@ -59,7 +59,7 @@ func (s *Server) weigh(answers []*blob.Answers) {
 	bytes := 0
 	for _, a := range answers {
 		for _, answer := range [...]*blob.Answer{&a.Detail, &a.Styles, &a.Related} {
-			bytes += len(answer.Body) + len(answer.Gzip)
+			bytes += answer.Size()
 		}
 	}
 	average := s.answerBytes.Load()

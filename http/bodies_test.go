@@ -150,7 +150,8 @@ func TestListsOfLargeProducts(t *testing.T) {
 	}
 	large := make([]*blob.Answers, maxCount)
 	for i := range large {
-		large[i] = &blob.Answers{Styles: blob.Answer{Body: make([]byte, 50_000), Gzip: make([]byte, 10_000)}}
+		large[i] = &blob.Answers{Styles: blob.Answer{Body: make([]byte, 50_000), Zip: func([]byte) []byte { return make([]byte, 10_000) }}}
+		large[i].Styles.Gzip()
 	}
 	server.weigh(large)
 	if got := weight(); got != maxCount*60_000 {

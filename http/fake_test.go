@@ -102,7 +102,7 @@ func makeAnswers(t testing.TB, p *blob.Product, contract blob.Contract, version 
 		if err := zip.Close(); err != nil {
 			t.Fatal(err)
 		}
-		return blob.Answer{Body: body, Gzip: zipped.Bytes()}
+		return blob.Answer{Body: body, Zip: func([]byte) []byte { return zipped.Bytes() }}
 	}
 	tag := fmt.Sprintf("%d-%08x", version, uint32(blobs.Hash()))
 	a := &blob.Answers{
@@ -155,7 +155,7 @@ func sampleProducts() []blob.Product {
 
 func TestShelfHasGzip(t *testing.T) {
 	s := newShelf(t, blob.Pulsar)
-	if s.answers[0].Styles.Gzip == nil || s.answers[0].Related.Gzip != nil || s.answers[2].Related.Gzip == nil {
+	if s.answers[0].Styles.Zip == nil || s.answers[0].Related.Zip != nil || s.answers[2].Related.Zip == nil {
 		t.Fatal("the sample products no longer have answers both with and without a gzip form")
 	}
 	if !slices.IsSortedFunc(s.answers, func(x, y *blob.Answers) int { return strings.Compare(fmt.Sprint(x.ProductID), fmt.Sprint(y.ProductID)) }) {

@@ -111,14 +111,14 @@ func BenchmarkHandle(b *testing.B) {
 // no request changes them.
 func TestSharedBytes(t *testing.T) {
 	s := newShelf(t, blob.Atelier)
-	before := fmt.Sprint(s.answers[0].Styles.Body, s.answers[0].Styles.Gzip, s.answers[0].Detail.Body)
+	before := fmt.Sprint(s.answers[0].Styles.Body, s.answers[0].Styles.Gzip(), s.answers[0].Detail.Body)
 	server := New(Config{Catalogue: s})
 	for _, encoding := range []string{"", "gzip"} {
 		ctx := prepared("GET", "/products/1/styles", "Accept-Encoding", encoding)
 		server.handle(ctx)
 		want := s.answers[0].Styles.Body
 		if encoding != "" {
-			want = s.answers[0].Styles.Gzip
+			want = s.answers[0].Styles.Gzip()
 		}
 		if got := ctx.Response.Body(); &got[0] != &want[0] {
 			t.Errorf("Accept-Encoding %q: the body is a copy", encoding)
@@ -128,7 +128,7 @@ func TestSharedBytes(t *testing.T) {
 	server.handle(ctx)
 	body := ctx.Response.SwapBody(nil)
 	clear(body)
-	if fmt.Sprint(s.answers[0].Styles.Body, s.answers[0].Styles.Gzip, s.answers[0].Detail.Body) != before {
+	if fmt.Sprint(s.answers[0].Styles.Body, s.answers[0].Styles.Gzip(), s.answers[0].Detail.Body) != before {
 		t.Error("the catalogue's bytes have changed")
 	}
 }

@@ -41,13 +41,14 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r readRoute, segment []byte) {
 }
 
 // answer sends one of a's bodies, in the form that the client takes. This is
-// the hot path: it only chooses among bytes that are there. HEAD comes here
-// too; fasthttp leaves its body out.
+// the hot path: it only chooses among bytes that are there, but for a gzip form
+// that nobody has asked for before. HEAD comes here too; fasthttp leaves its
+// body out.
 func answer(ctx *fasthttp.RequestCtx, a *blob.Answers, body *blob.Answer) {
 	form, tag := body.Body, a.ETag
-	zipped := body.Gzip != nil && acceptsGzip(ctx.Request.Header.PeekBytes(headerAccept))
+	zipped := body.Zip != nil && acceptsGzip(ctx.Request.Header.PeekBytes(headerAccept))
 	if zipped {
-		form, tag = body.Gzip, a.GzipETag
+		tag = a.GzipETag
 	}
 	if held := ctx.Request.Header.PeekBytes(headerIfNoneMatch); held != nil {
 		if tag := heldTag(held, tag, a.ETag); tag != nil {
@@ -56,6 +57,7 @@ func answer(ctx *fasthttp.RequestCtx, a *blob.Answers, body *blob.Answer) {
 		}
 	}
 	if zipped {
+		form = body.Gzip()
 		ctx.Response.Header.SetContentEncodingBytes(valueGzip)
 	}
 	ctx.Response.Header.SetContentTypeBytes(valueJSON)
