@@ -19,9 +19,9 @@ type Reading struct {
 	// of these, those that joined a look-up under way, and those that were in
 	// the cache but may have been too old. Products served although too old.
 	Listed, Missed, Coalesced, Through, Stale int64
-	// Entries of the cache that made room for others, that are there, and their
-	// bytes.
-	Evicted, Entries, Bytes, BytesLimit int64
+	// Entries of the cache that were made from packed rows, that made room for
+	// others, that are there; packed rows; and the bytes of both.
+	Unpacked, Evicted, Entries, Packed, Bytes, BytesLimit int64
 	// Look-ups, those that failed, reads turned away, products that wait.
 	Lookups, LookupsFailed, LookupsRefused, LookupsWaiting int64
 	// Of the catalogue: live products, its generation, and the rows of a load
@@ -135,8 +135,10 @@ func (s *Server) writeReading(e *exposition) {
 	e.counter("hotshelf_cache_stale_total", "Products served although too old, marked as such.", float64(r.Stale))
 	e.counter("hotshelf_cache_evictions_total", "Entries that made room for others.", float64(r.Evicted))
 	e.gauge("hotshelf_cache_entries", "Entries in the cache.", float64(r.Entries))
-	e.gauge("hotshelf_cache_bytes", "Bytes of the entries.", float64(r.Bytes))
-	e.gauge("hotshelf_cache_limit_bytes", "Bytes that the entries may have.", float64(r.BytesLimit))
+	e.counter("hotshelf_cache_unpacked_total", "Hits whose entry was made from a packed row.", float64(r.Unpacked))
+	e.gauge("hotshelf_cache_packed_rows", "Packed rows behind the entries.", float64(r.Packed))
+	e.gauge("hotshelf_cache_bytes", "Bytes of entries and packed rows.", float64(r.Bytes))
+	e.gauge("hotshelf_cache_limit_bytes", "Bytes that entries and packed rows may have.", float64(r.BytesLimit))
 	e.counter("hotshelf_lookups_total", "Look-ups in the database, of one product or many.", float64(r.Lookups))
 	e.counter("hotshelf_lookups_failed_total", "Look-ups that ended with an error.", float64(r.LookupsFailed))
 	e.counter("hotshelf_lookups_refused_total", "Reads turned away because too many wait or the database is down.", float64(r.LookupsRefused))
