@@ -25,6 +25,7 @@ type flags struct {
 	Scale     scaleSuite     `cmd:"" help:"Hit, miss, list and memory at three sizes of the catalogue."`
 	Write     writeSuite     `cmd:"" help:"Writes a second against the bare transaction."`
 	Coherence coherenceSuite `cmd:"" help:"From a write's answer to its sight on another node, with and without NOTIFY."`
+	Publish   publishSuite   `cmd:"" help:"Latency of reads while a warm builds, and while it goes live."`
 	Results   resultsPage    `cmd:"" help:"Make the page of results anew from the figures that are kept."`
 	Bare      bareServer     `cmd:"" hidden:""`
 }
@@ -53,6 +54,8 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 		return keep(ctx, &f.Write, f.Write.Out, io)
 	case f.Coherence.chosen:
 		return keep(ctx, &f.Coherence, f.Coherence.Out, io)
+	case f.Publish.chosen:
+		return keep(ctx, &f.Publish, f.Publish.Out, io)
 	case f.Bare.chosen:
 		return f.Bare.run(ctx, io)
 	case f.Results.chosen:

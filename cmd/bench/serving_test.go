@@ -104,6 +104,14 @@ func TestServingSuites(t *testing.T) {
 			}
 		}
 	})
+	t.Run("publish", func(t *testing.T) {
+		f := runs(t, at, &publishSuite{places: at, Products: products, Rounds: 1, slice: moment})
+		for _, kind := range publishKinds {
+			if v := f.values("around its publish: "+kind.name, columnAround); len(v) != 1 || v[0] != 2 {
+				t.Errorf("%s: slices %v", kind.name, v)
+			}
+		}
+	})
 	t.Run("box", func(t *testing.T) {
 		group, err := newBox(cgroupRoot)
 		if errors.Is(err, errNoGroups) {
