@@ -47,6 +47,7 @@ figures: ## the figures of bench/RESULTS.md but for load and warm, on a quiet ma
 	@set -e; for suite in hit miss ramp box scale; do go run ./cmd/bench $$suite --data .hotshelf-bench; done
 	go run ./cmd/bench write
 	go run ./cmd/bench coherence
+	go run ./cmd/bench publish
 
 vet: ## go vet, of the long tests and of the other system as well
 	go vet ./...

@@ -48,7 +48,8 @@ alter table hotshelf.catalogue add column if not exists feed_floor bigint not nu
 -- write lock (an advisory lock) before it draws its version.
 create table if not exists hotshelf.feed (
     version    bigint      primary key,
-    -- The new generation where a whole shelf was published, else 0.
+    -- The generation where any product may have changed, else 0: then changed
+    -- and removed name them all.
     generation bigint      not null default 0,
     changed    bigint[]    not null default '{}',
     removed    bigint[]    not null default '{}',

@@ -24,15 +24,15 @@ type Answers struct {
 // Answer is one response body.
 type Answer struct {
 	Body []byte
-	// Zip compresses a body, to the same bytes each time; nil where there is no
-	// gzip form.
+	// Zip compresses a body, to the same bytes each time, or returns nil where
+	// that is not worth it; nil where there is no gzip form.
 	Zip func(body []byte) []byte
 
 	zipped atomic.Pointer[[]byte]
 }
 
-// Gzip returns the gzip form of an answer that has Zip. The first call makes it:
-// most bodies that are looked up are gone before somebody asks for it.
+// Gzip returns what Zip makes of the body. The first call makes it: most bodies
+// that are looked up are gone before somebody asks for it.
 func (a *Answer) Gzip() []byte {
 	if zipped := a.zipped.Load(); zipped != nil {
 		return *zipped

@@ -4,8 +4,8 @@ package blob
 // to the live catalogue. Entries come in commit order, by ascending Version.
 type Change struct {
 	Version int64
-	// Generation is the catalogue's generation after a publish of a whole new
-	// shelf, when any product may have changed; 0 for everything else.
+	// Generation is the catalogue's generation where any product may have
+	// changed; else 0, and the lists are complete.
 	Generation int64
 	// Changed lists products whose blobs are new or different.
 	Changed []int64

@@ -74,6 +74,7 @@ func (e *InvalidError) Err() error {
 const (
 	MaxElements = 1000 // of each list
 	MaxSKUs     = 10_000
+	MaxPhotos   = 10_000
 	maxShort    = 1000 // names, categories, sizes
 	maxLong     = 20_000
 )
@@ -194,6 +195,25 @@ func (d *decoder) keptID(v []byte, at string, update bool) int64 {
 		return 0
 	}
 	return d.id(v, at)
+}
+
+// CheckSize returns an *InvalidError where a product has become too large to be
+// served in a small memory: styles that keep their photos and SKUs are not
+// counted in the body that keeps them.
+func (p *Product) CheckSize() error {
+	skus, photos := 0, 0
+	for i := range p.Styles {
+		skus += len(p.Styles[i].SKUs)
+		photos += len(p.Styles[i].Photos)
+	}
+	var faults InvalidError
+	if skus > MaxSKUs {
+		faults.Add("/styles", "A product has at most 10000 SKUs, those of styles that stay included.")
+	}
+	if photos > MaxPhotos {
+		faults.Add("/styles", "A product has at most 10000 photos, those of styles that stay included.")
+	}
+	return faults.Err()
 }
 
 // checkIDs finds ids that occur twice, and bounds the SKUs of all styles.

@@ -125,8 +125,9 @@ var zippers = sync.Pool{New: func() any {
 	return z
 }}
 
-// zip returns body compressed. Writes to memory don't fail, so neither does the
-// compressor.
+// zip returns body compressed; nil where that is more than half of it, for an
+// entry has no room for so much, and the client hardly a gain. Writes to memory
+// don't fail, so neither does the compressor.
 func zip(body []byte) []byte {
 	z := zippers.Get().(*zipper)
 	defer zippers.Put(z)
@@ -134,5 +135,8 @@ func zip(body []byte) []byte {
 	z.writer.Reset(&z.zipped)
 	_, _ = z.writer.Write(body)
 	_ = z.writer.Close()
+	if z.zipped.Len() > len(body)/2 {
+		return nil
+	}
 	return bytes.Clone(z.zipped.Bytes())
 }

@@ -1,10 +1,12 @@
 package deploy
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -345,6 +347,36 @@ func TestEdgeErrors(t *testing.T) {
 			}
 			if h.Get("X-Request-Id") != "abc-1" {
 				t.Errorf("X-Request-Id %q", h.Get("X-Request-Id"))
+			}
+		})
+	}
+
+	// What is wrong before nginx knows the path.
+	for name, c := range map[string]struct {
+		head   string
+		status int
+	}{
+		"a request line over the limit": {"GET /products/" + strings.Repeat("1", 9000) + " HTTP/1.1\r\nHost: x\r\n", 414},
+		"headers over the limit":        {"GET /products/1 HTTP/1.1\r\nHost: x\r\nCookie: " + strings.Repeat("x", 9000) + "\r\n", 400},
+		"no HTTP":                       {"GET /products/1 HTTP/1.1\r\nHost: x\r\nHost: y\r\n", 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprint(conn, c.head, "\r\n")
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			text, _ := io.ReadAll(response.Body)
+			var problem struct{ Status int }
+			if err := json.Unmarshal(text, &problem); err != nil || response.StatusCode != c.status || problem.Status != c.status ||
+				response.Header.Get("Content-Type") != "application/problem+json" || response.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s %v %s, %v", response.Status, response.Header, text, err)
 			}
 		})
 	}

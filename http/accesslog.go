@@ -15,6 +15,11 @@ func (s *Server) sampled() bool {
 // logAccess writes a line of the access log. The query stays out, as it does
 // in errors.
 func (s *Server) logAccess(ctx *fasthttp.RequestCtx, took time.Duration) {
+	// To ask a stream for its body would read it all, and end its place.
+	size := ctx.Response.Header.ContentLength()
+	if !ctx.Response.IsBodyStream() {
+		size = len(ctx.Response.Body())
+	}
 	s.log.Info("request", "method", string(ctx.Method()), "path", instance(ctx), "status", ctx.Response.StatusCode(),
-		"bytes", len(ctx.Response.Body()), "took", took, "remote", ctx.RemoteIP().String(), "request_id", requestID(ctx))
+		"bytes", size, "took", took, "remote", ctx.RemoteIP().String(), "request_id", requestID(ctx))
 }

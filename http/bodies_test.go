@@ -2,8 +2,10 @@ package http
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	nethttp "net/http"
 	"strings"
@@ -189,5 +191,22 @@ func TestLongBodies(t *testing.T) {
 		if got := parseReplies(t, raw, test.method)[0]; got.status != test.want {
 			t.Errorf("%s with token %q: status %d, want %d", test.method, test.token, got.status, test.want)
 		}
+	}
+}
+
+// TestAccessLogLeavesLists: a line about a long list does not read its body,
+// which would give its place back before it is sent.
+func TestAccessLogLeavesLists(t *testing.T) {
+	s := longShelf{newShelf(t, blob.Pulsar), []byte(`{"id":1,"name":"` + strings.Repeat("x", 2000) + `"}`)}
+	var log bytes.Buffer
+	server := New(Config{Catalogue: s, AccessLog: 1, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	ctx := prepared("GET", "/products/list?count=500")
+	server.handle(ctx)
+	if !ctx.Response.IsBodyStream() || !strings.Contains(log.String(), "bytes=10") {
+		t.Errorf("a stream: %v, log: %s", ctx.Response.IsBodyStream(), log.String())
+	}
+	server.handle(prepared("GET", "/products/1"))
+	if strings.Contains(log.String(), "bytes=-") {
+		t.Errorf("log: %s", log.String())
 	}
 }

@@ -57,8 +57,12 @@ func answer(ctx *fasthttp.RequestCtx, a *blob.Answers, body *blob.Answer) {
 		}
 	}
 	if zipped {
-		form = body.Gzip()
-		ctx.Response.Header.SetContentEncodingBytes(valueGzip)
+		if short := body.Gzip(); short != nil {
+			form = short
+			ctx.Response.Header.SetContentEncodingBytes(valueGzip)
+		} else {
+			tag = a.ETag
+		}
 	}
 	ctx.Response.Header.SetContentTypeBytes(valueJSON)
 	setValidators(ctx, tag)

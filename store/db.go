@@ -84,7 +84,11 @@ func address(c *pgconn.Config) string {
 // can do that.
 const (
 	endWithClient = `set client_connection_check_interval = '2s'`
-	workerMemory  = `set maintenance_work_mem = '64MB'; set work_mem = '32MB'`
+	workerMemory  = `set maintenance_work_mem = '64MB'; set work_mem = '32MB';
+set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3`
+	// In a transaction that holds the write lock: a host that is gone in the
+	// middle must not keep it.
+	endWithHost = `set local idle_in_transaction_session_timeout = '1min'`
 )
 
 // worker connects for long work; its user closes the connection.

@@ -134,7 +134,9 @@ type follower struct {
 	identity string
 	last     int64 // version of the newest change that the node knows
 	at       *time.Time
-	waits    bool // a first load was complete at the last Reset
+	// Of the record at the last Reset: a first load was complete, something was
+	// published, the schema was an older program's.
+	waits, published, old bool
 }
 
 // nothingThere tells the node, once, that the database has no catalogue.
@@ -325,7 +327,8 @@ func (f *follower) broken(p *polled) (reset bool, why string) {
 		return true, "what was last read of the change feed is no longer in it"
 	}
 	// Before the first publish there is no feed to tell that a load is complete.
-	return p.state.Generation == 0 && p.state.waitsFirst() != f.waits, ""
+	s := &p.state
+	return s.waitsFirst() != f.waits || s.OldSchema != f.old || (s.Generation > 0) != f.published, ""
 }
 
 func (f *follower) reset(ctx context.Context, p *polled, why string) error {
@@ -334,6 +337,7 @@ func (f *follower) reset(ctx context.Context, p *polled, why string) error {
 		return err
 	}
 	f.known, f.identity, f.last, f.at, f.waits = true, p.identity, p.state.Head, p.headAt, p.state.waitsFirst()
+	f.published, f.old = p.state.Generation > 0, p.state.OldSchema
 	return nil
 }
 

@@ -26,9 +26,18 @@ select count(n.id), count(o.id), count(*) filter (where o.id is null), count(*) 
        count(*) filter (where abs(n.default_price - o.default_price) * 2 > o.default_price)
 from catalog.products o full join catalog_next.products n using (id)`
 	compareStyles = `
-select count(*), count(*) filter (where n.original_price > o.original_price), count(*) filter (where n.original_price < o.original_price),
-       count(*) filter (where abs(n.original_price - o.original_price) * 2 > o.original_price)
-from catalog.styles o join catalog_next.styles n using (id)`
+select count(o.id), count(*) filter (where n.id is null), count(n.id) filter (where o.id is not null),
+       count(*) filter (where n.original_price > o.original_price or n.sale_price > o.sale_price),
+       count(*) filter (where n.original_price < o.original_price or n.sale_price < o.sale_price),
+       count(*) filter (where abs(n.original_price - o.original_price) * 2 > o.original_price or abs(n.sale_price - o.sale_price) * 2 > o.sale_price)
+from catalog.styles o full join catalog_next.styles n using (id)`
+	// From the statistics, for it is a share of them that matters: the load has
+	// just made those of the new tables.
+	compareRows = `
+select c.relname, greatest(c.reltuples, 0)::bigint, greatest(n.reltuples, 0)::bigint
+from pg_class c join pg_class n using (relname)
+where c.relnamespace = 'catalog'::regnamespace and n.relnamespace = 'catalog_next'::regnamespace
+  and c.relname in ('features', 'related', 'photos', 'skus') order by c.relname`
 	largestMoves = `
 select product_id, style_id, old, new from (
     (select id as product_id, 0::bigint as style_id, (o.default_price * 100)::bigint as old, (n.default_price * 100)::bigint as new
@@ -85,8 +94,17 @@ type Impact struct {
 	New      int64  `json:"new"`      // products
 	Gone     int64  `json:"gone"`     // products
 	Prices   Moves  `json:"prices"`   // of products that stay
-	Styles   Moves  `json:"styles"`   // original prices of styles that stay
+	Styles   Moves  `json:"styles"`   // original and sale prices of styles that stay
+	Rows     []Lost `json:"rows"`     // of styles, and of the tables below them and products
 	Largest  []Move `json:"largest"`  // the ten largest changes of a price
+}
+
+// Lost says how many of a table's rows an import would take away: those of
+// styles one by one, of the other tables by how many more there were, about.
+type Lost struct {
+	Table string `json:"table"`
+	Live  int64  `json:"live"`
+	Gone  int64  `json:"gone"`
 }
 
 // Moves counts changes of prices.
@@ -110,9 +128,23 @@ func (w *Warm) Impact(ctx context.Context) (i Impact, err error) {
 	err = w.lock.QueryRow(ctx, compareProducts).Scan(&i.Products, &i.Live, &i.New, &i.Gone, &i.Prices.Up, &i.Prices.Down, &i.Prices.Moved)
 	if err == nil {
 		i.Prices.Compared = i.Live - i.Gone
-		err = w.lock.QueryRow(ctx, compareStyles).Scan(&i.Styles.Compared, &i.Styles.Up, &i.Styles.Down, &i.Styles.Moved)
+		styles := Lost{Table: "styles"}
+		err = w.lock.QueryRow(ctx, compareStyles).Scan(&styles.Live, &styles.Gone, &i.Styles.Compared, &i.Styles.Up, &i.Styles.Down, &i.Styles.Moved)
+		i.Rows = append(i.Rows, styles)
 	}
 	var rows pgx.Rows
+	if err == nil {
+		rows, err = w.lock.Query(ctx, compareRows)
+	}
+	if err == nil {
+		var l Lost
+		var next int64
+		_, err = pgx.ForEachRow(rows, []any{&l.Table, &l.Live, &next}, func() error {
+			l.Gone = max(l.Live-next, 0)
+			i.Rows = append(i.Rows, l)
+			return nil
+		})
+	}
 	if err == nil {
 		rows, err = w.lock.Query(ctx, largestMoves)
 	}

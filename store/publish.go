@@ -42,9 +42,13 @@ select setval('hotshelf.product_id', greatest((select max(id) from catalog.produ
 	deleteWritten    = `delete from hotshelf.written`
 
 	updatePublished = `
-update hotshelf.catalogue set generation = $1, contract = $2, builder_version = $3, published_at = now()`
-	updateSource = `
+update hotshelf.catalogue set generation = $1, contract = $2, published_at = now()`
+	updateBuilder = `update hotshelf.catalogue set builder_version = $1`
+	updateSource  = `
 update hotshelf.catalogue set source = next_source, next_source = null, next_loaded_at = null`
+
+	selectDump = `
+select exists (select from pg_stat_activity where application_name = 'pg_dump' and datname = current_database() and xact_start is not null)`
 
 	selectOldSchemas = `
 select nspname from pg_namespace where nspname ~ '^(catalog|shelf)_old_[0-9]+$' order by nspname`
@@ -65,7 +69,7 @@ type Publication struct {
 	Changed    []int64
 	Removed    []int64
 	Everything bool
-	// Rebuild lists products to build anew besides.
+	// Rebuild lists products to build anew, where that is all that is done.
 	Rebuild []int64
 	// DiscardWrites lets an import take back what was written through the API.
 	DiscardWrites bool
@@ -74,6 +78,7 @@ type Publication struct {
 // Published says what has become live.
 type Published struct {
 	Generation int64 // of the catalogue; a new one after a new shelf
+	Differs    bool  // whether anything that is read has changed
 	// Rebuilt, of Rebuild and of what was written while the warm ran.
 	Rebuilt Rebuilt
 }
@@ -85,6 +90,9 @@ type Published struct {
 func (w *Warm) Publish(ctx context.Context, p Publication) (done Published, err error) {
 	// All is read: the snapshot would hold up the end of the old tables.
 	closeConn(w.snapshot)
+	if err := refuseDump(ctx, w.lock); err != nil {
+		return done, err
+	}
 	if err := w.completeShelf(ctx, p); err != nil {
 		return done, err
 	}
@@ -97,7 +105,13 @@ func (w *Warm) Publish(ctx context.Context, p Publication) (done Published, err 
 		done.Generation++
 	}
 	err = pgx.BeginFunc(ctx, w.lock, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, takeWriteLock, int64(writeLock)); err != nil {
+		var b pgx.Batch
+		b.Queue(endWithHost)
+		b.Queue(takeWriteLock, int64(writeLock))
+		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+			return err
+		}
+		if err := refuseDump(ctx, tx); err != nil {
 			return err
 		}
 		if !p.DiscardWrites {
@@ -110,18 +124,33 @@ func (w *Warm) Publish(ctx context.Context, p Publication) (done Published, err 
 		}
 		return w.switchOver(ctx, tx, p, r, done.Generation)
 	})
-	if errors.Is(err, ErrWritten) {
+	if errors.Is(err, ErrWritten) || errors.Is(err, errDump) {
 		return done, err
 	}
 	if err != nil {
 		return done, fmt.Errorf("publish: %w", classify(err))
 	}
-	done.Rebuilt = r.done
+	done.Rebuilt, done.Differs = r.done, r.differs
 	w.published = true
 	// What is live is complete now; a reader that still holds the old tables
 	// only delays their end until the next warm.
 	_ = w.dropOld(ctx)
 	return done, nil
+}
+
+// errDump is in the way of a publish: pg_dump finds its tables by name, one by
+// one, and would put some of the old catalogue beside some of the new.
+var errDump = errors.New("pg_dump is reading this database: nothing was published, run warm again when it has ended")
+
+func refuseDump(ctx context.Context, q querier) error {
+	var dumping bool
+	if err := q.QueryRow(ctx, selectDump).Scan(&dumping); err != nil {
+		return fmt.Errorf("look for a dump: %w", classify(err))
+	}
+	if dumping {
+		return errDump
+	}
+	return nil
 }
 
 // completeShelf gives what was put its key, and what a whole shelf needs: the
@@ -180,6 +209,7 @@ func (w *Warm) switchOver(ctx context.Context, tx pgx.Tx, p Publication, r *repl
 	}
 	changed, removed := slices.AppendSeq([]int64{}, maps.Keys(r.changed)), slices.AppendSeq([]int64{}, maps.Keys(r.removed))
 	differs := p.Everything || len(changed)+len(removed) > 0
+	r.differs = differs
 	switch {
 	case p.Whole:
 		b.Queue(fmt.Sprintf(`alter schema shelf rename to shelf_old_%d`, w.Version))
@@ -187,11 +217,15 @@ func (w *Warm) switchOver(ctx context.Context, tx pgx.Tx, p Publication, r *repl
 	case differs:
 		b.Queue(mergeDifferences)
 		b.Queue(removeBlobs, removed)
-		b.Queue(dropShelfNext)
+		// A dump may hold its tables: to drop them has time.
+		fallthrough
 	default:
-		b.Queue(dropShelfNext)
+		b.Queue(fmt.Sprintf(`alter schema shelf_next rename to shelf_old_%d`, w.Version))
 	}
-	b.Queue(updatePublished, generation, p.Contract.String(), blob.BuilderVersion)
+	b.Queue(updatePublished, generation, p.Contract.String())
+	if p.Rebuild == nil {
+		b.Queue(updateBuilder, blob.BuilderVersion)
+	}
 	switch {
 	case p.Everything:
 		b.Queue(insertGeneration, generation)

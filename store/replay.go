@@ -57,6 +57,7 @@ type replay struct {
 	changed  map[int64]bool // products on the new shelf that are new or differ
 	removed  map[int64]bool // live products without rows
 	done     Rebuilt        // of the last round
+	differs  bool           // whether anything that is read changes
 }
 
 // catchUp builds in rounds, each of what was written during the one before.
@@ -145,7 +146,7 @@ func (r *replay) rebuildChunk(ctx context.Context, tx pgx.Tx, ids []int64, versi
 		r.done.Built++
 		hash := blobs.Hash()
 		switch l := live[p.ID]; {
-		case l == nil || l.Hash != hash || !sameBlobs(l, &blobs):
+		case l == nil || l.Hash != hash || l.Contract != r.contract || !sameBlobs(l, &blobs):
 			r.done.Changed++
 			r.changed[p.ID] = true
 			put.add(p.ID, version, hash, &blobs)

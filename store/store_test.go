@@ -6,7 +6,9 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -276,6 +278,24 @@ func TestOlderSchema(t *testing.T) {
 	if s, err := db.State(t.Context()); err != nil || !s.OldSchema || s.Generation != 1 {
 		t.Errorf("State: %+v, %v", s, err)
 	}
+	// A node that waits for it is told, though nothing else changes.
+	resets := make(chan State, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	var following sync.WaitGroup
+	defer following.Wait()
+	defer cancel()
+	following.Go(func() {
+		db.Follow(ctx, 200*time.Millisecond, Node{
+			Reset:   func(_ context.Context, s State, _ string) error { resets <- s; return nil },
+			Apply:   func(context.Context, blob.Change) error { return nil },
+			Current: func(time.Time) {},
+			Lost:    func(error) {},
+			Deaf:    func(error) {},
+		})
+	})
+	if s := receive(t, resets); !s.OldSchema {
+		t.Errorf("a node is told %+v", s)
+	}
 	if _, err := db.BeginVerify(t.Context()); err == nil || !strings.Contains(err.Error(), "run warm") {
 		t.Errorf("BeginVerify: %v", err)
 	}
@@ -286,6 +306,9 @@ func TestOlderSchema(t *testing.T) {
 	w.Close()
 	if s, err := db.State(t.Context()); err != nil || s.OldSchema {
 		t.Errorf("State: %+v, %v", s, err)
+	}
+	if s := receive(t, resets); s.OldSchema || s.Generation != 1 {
+		t.Errorf("a node is told %+v", s)
 	}
 	rows, err := db.Lookup(t.Context(), []int64{1, 2})
 	if err != nil || len(rows) != 2 || rows[0].Contract != blob.Atelier {

@@ -34,10 +34,18 @@ select coalesce(sum(pg_relation_size(c.oid)), 0)::bigint
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relkind = 'r'`
 
-	// The end of the next range of products, and how many there are in it.
+	// The end of the next range of products, and how many there are in it. It
+	// has no more than $2 products with rows, and no more than that on the shelf;
+	// the last range has no end.
 	selectRange = `
-select coalesce(max(id), 0), count(*)
-from (select id from %s.products where id > $1 order by id limit $2) chunk`
+with rows as (
+    select id from %s.products where id > $1 order by id limit $2
+), live as (
+    select product_id from shelf.blobs where product_id > $1 order by product_id limit $2
+), range as (
+    select least((select max(id) from rows having count(*) = $2), (select max(product_id) from live having count(*) = $2)) as hi
+)
+select hi, (select count(*) from rows where hi is null or id <= hi) from range`
 )
 
 // Warm is a new state of the shelf being built beside the live one, or the live
@@ -180,10 +188,9 @@ func (w *Warm) ShelfSize(ctx context.Context) (int64, error) {
 	return rows / 100 * 60, nil
 }
 
-// NextRange gives out the next n products as a range of ids, lo to hi, and how
-// many there are in it; io.EOF when there are no more. The ranges cover all ids:
-// the last has the products of the shelf that come after the last rows. Callers
-// may run side by side.
+// NextRange gives out the next range of ids, lo to hi, with n products at most,
+// and how many there are in it; io.EOF when there are no more. The ranges cover
+// all ids. Callers may run side by side.
 func (w *Warm) NextRange(ctx context.Context, n int64) (lo, hi, count int64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -191,12 +198,15 @@ func (w *Warm) NextRange(ctx context.Context, n int64) (lo, hi, count int64, err
 		return 0, 0, 0, io.EOF
 	}
 	lo = w.last + 1
-	if err := w.snapshot.QueryRow(ctx, fmt.Sprintf(selectRange, w.rows), w.last, n).Scan(&hi, &count); err != nil {
+	var end *int64
+	if err := w.snapshot.QueryRow(ctx, fmt.Sprintf(selectRange, w.rows), w.last, n).Scan(&end, &count); err != nil {
 		return 0, 0, 0, fmt.Errorf("read the next range of products: %w", classify(err))
 	}
-	if w.ended = count < n; w.ended {
-		hi = math.MaxInt64
+	hi = math.MaxInt64
+	if end != nil {
+		hi = *end
 	}
+	w.ended = hi == math.MaxInt64
 	w.last = hi
 	return lo, hi, count, nil
 }

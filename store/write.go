@@ -83,7 +83,17 @@ func (db *DB) inWrite(ctx context.Context, id int64, match blob.Match, do func(w
 	case <-ctx.Done():
 		return none, fmt.Errorf("wait for other writes: %w", ctx.Err())
 	}
-	tx, err := db.pool.Begin(ctx)
+	conn, err := db.pool.Acquire(ctx)
+	if err != nil {
+		return none, fmt.Errorf("begin a write: %w", classify(err))
+	}
+	defer conn.Release()
+	// Once for a connection, and ahead of the transaction: prepared in it, ahead
+	// of the lock, the statement would go on with the shelf that was live then.
+	if _, err := conn.Conn().Prepare(ctx, selectForWrite, selectForWrite); err != nil {
+		return none, fmt.Errorf("begin a write: %w", classify(err))
+	}
+	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return none, fmt.Errorf("begin a write: %w", classify(err))
 	}
@@ -125,6 +135,7 @@ func notCommitted(err error) bool {
 func (w *write) begin(ctx context.Context, id int64, match blob.Match) error {
 	var b pgx.Batch
 	b.Queue(planOnce)
+	b.Queue(endWithHost)
 	b.Queue(takeWriteLock, int64(writeLock))
 	var schema int
 	var generation int64
@@ -207,7 +218,11 @@ func (db *DB) SetQuantity(ctx context.Context, id, sku, quantity int64, match bl
 func (w *write) finish(ctx context.Context, changes *pgx.Batch, id int64) (blob.Written, error) {
 	done := blob.Written{Change: blob.Change{Version: w.version, Changed: []int64{id}}}
 	// They are read in the same round trip.
+	var tooLarge error
 	queueProducts(changes, "catalog", []int64{id}, func(p *blob.Product) {
+		if tooLarge = p.CheckSize(); tooLarge != nil {
+			return
+		}
 		var b blob.Blobs
 		blob.Build(&b, p, w.contract)
 		done.Row = blob.Row{ProductID: id, Version: w.version, Hash: b.Hash(), Contract: w.contract, Detail: b.Detail, Styles: b.Styles, Related: b.Related}
@@ -218,6 +233,9 @@ func (w *write) finish(ctx context.Context, changes *pgx.Batch, id int64) (blob.
 	}
 	if err != nil {
 		return done, fmt.Errorf("change the rows of product %d: %w", id, classify(err))
+	}
+	if tooLarge != nil {
+		return done, tooLarge
 	}
 	if done.Row.ProductID != id {
 		return done, fmt.Errorf("product %d is on the shelf, but has no rows: run warm", id)

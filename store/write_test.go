@@ -396,3 +396,36 @@ func TestUpdateReplacesLists(t *testing.T) {
 	}
 	f(`{"styles":[],"related":[]}`, detail+`{"results":[{"name":"","skus":{"null":null},"photos":[{"url":null,"thumbnail_url":null}],"default?":1,"style_id":null,"sale_price":"0","original_price":"0.02"}],"product_id":"2"} []`)
 }
+
+// TestProductStaysInBounds: styles that keep their SKUs count too, though the
+// body that keeps them does not name them.
+func TestProductStaysInBounds(t *testing.T) {
+	db := catalogue(t, 1)
+	styles := func(kept []int64, fresh int) string {
+		var all []string
+		for _, id := range kept {
+			all = append(all, fmt.Sprintf(`{"style_id":%d,"name":"s","original_price":1}`, id))
+		}
+		for range fresh {
+			skus := strings.TrimSuffix(strings.Repeat(`{"size":"XS","quantity":1},`, 1000), ",")
+			all = append(all, `{"name":"s","original_price":1,"skus":[`+skus+`]}`)
+		}
+		return `{"styles":[` + strings.Join(all, ",") + `]}`
+	}
+	if _, err := db.Update(t.Context(), 1, input(t, styles(nil, 6), true), nil); err != nil {
+		t.Fatal(err)
+	}
+	kept := query[int64](t, db, `select id from catalog.styles where product_id = 1 order by id`)
+	before := everything(t, db)
+	_, err := db.Update(t.Context(), 1, input(t, styles(kept, 5), true), nil)
+	var invalid *blob.InvalidError
+	if !errors.As(err, &invalid) || invalid.Faults[0].Pointer != "/styles" {
+		t.Errorf("11,000 SKUs: %v", err)
+	}
+	if !slices.Equal(everything(t, db), before) {
+		t.Error("a write that was refused has changed something")
+	}
+	if _, err := db.Update(t.Context(), 1, input(t, styles(kept, 4), true), nil); err != nil {
+		t.Errorf("10,000 SKUs: %v", err)
+	}
+}

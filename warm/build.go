@@ -31,19 +31,20 @@ type Summary struct {
 // but takes the blobs of all products.
 const fewShare = 20
 
+// maxListed is how many products that differ are listed one by one, and written
+// into the live shelf, at most. Caches tell products apart by 65,536 counters,
+// so with more of them most of what is cached has to be looked up again anyway.
+const maxListed = 30_000
+
 // Few says whether so little differs that the differences alone are worth
 // writing.
 func (s Summary) Few() bool {
-	return (s.Changed+s.New+s.Removed)*fewShare <= s.Built
+	differ := s.Changed + s.New + s.Removed
+	return differ*fewShare <= s.Built && differ <= maxListed
 }
 
-// maxListed is how many products that differ are listed one by one. Caches tell
-// products apart by 65,536 counters, so with more of them most of what is cached
-// has to be looked up again anyway.
-const maxListed = 30_000
-
-// Lists are the products that differ: Changed has those that are new too. Beyond
-// maxListed of them, Changed is not Complete.
+// Lists are the products that differ: Changed has those that are new too. Where
+// there are more than maxListed they are not Complete.
 type Lists struct {
 	Changed  []int64
 	Removed  []int64
@@ -62,9 +63,10 @@ type Target struct {
 func Build(ctx context.Context, s Source, t Target) (Summary, Lists, error) {
 	b := &builder{source: &s, target: &t}
 	err := run(ctx, s, rangeSize, "shelf", b.open)
-	b.found.Removed = int64(len(b.lists.Removed))
-	b.lists.Complete = int64(len(b.lists.Changed)) == b.found.Changed+b.found.New
-	return b.found, b.lists, err
+	l := &b.lists
+	l.Complete = int64(len(l.Changed)) == b.found.Changed+b.found.New && int64(len(l.Removed)) == b.found.Removed &&
+		len(l.Changed)+len(l.Removed) <= maxListed
+	return b.found, *l, err
 }
 
 // builder has what the lanes of a build share.
@@ -108,15 +110,23 @@ func (d *differences) product(id int64, b *blob.Blobs, live Rows) error {
 		}
 		version = live.Int(1)
 	}
-	if version == d.of.target.Version && len(d.lists.Changed) < maxListed {
-		d.lists.Changed = append(d.lists.Changed, id)
+	if version == d.of.target.Version {
+		list(&d.lists.Changed, id)
 	}
 	return d.writer.Put(id, version, hash, d.of.source.Contract, b)
 }
 
 func (d *differences) gone(id int64) error {
-	d.lists.Removed = append(d.lists.Removed, id)
+	d.found.Removed++
+	list(&d.lists.Removed, id)
 	return nil
+}
+
+// list adds ids to a list, as long as there is room for all of them.
+func list(to *[]int64, ids ...int64) {
+	if len(*to)+len(ids) <= maxListed {
+		*to = append(*to, ids...)
+	}
 }
 
 func (d *differences) end(failure error) error {
@@ -132,9 +142,8 @@ func (d *differences) end(failure error) error {
 	b.found.Unchanged += d.found.Unchanged
 	b.found.Changed += d.found.Changed
 	b.found.New += d.found.New
-	b.lists.Removed = append(b.lists.Removed, d.lists.Removed...)
-	if len(b.lists.Changed)+len(d.lists.Changed) <= maxListed {
-		b.lists.Changed = append(b.lists.Changed, d.lists.Changed...)
-	}
+	b.found.Removed += d.found.Removed
+	list(&b.lists.Changed, d.lists.Changed...)
+	list(&b.lists.Removed, d.lists.Removed...)
 	return err
 }

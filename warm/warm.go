@@ -50,8 +50,9 @@ type Reader struct {
 // side.
 type Source struct {
 	Contract blob.Contract
-	// NextRange gives out the next n products as a range of ids, and how many
-	// there are in it; io.EOF when there are no more. The ranges cover all ids.
+	// NextRange gives out the next range of ids with n products at most, and how
+	// many there are in it; io.EOF when there are no more. The ranges cover all
+	// ids.
 	NextRange func(ctx context.Context, n int64) (lo, hi, count int64, err error)
 	Reader    func(ctx context.Context) (Reader, error)
 	Progress  func(built int64) // products built so far

@@ -18,7 +18,9 @@ func observe(blobs *cache.Cache, db *store.DB, node *node, budget memory) httpd.
 	defer cancel()
 	// Below 0 they are left out; other metrics tell that the database is away.
 	waiting, lag := int64(-1), int64(-1)
+	generation := node.generation.Load()
 	if state, err := db.State(ctx); err == nil {
+		generation = state.Generation
 		// Asked before what it is compared with, so that a change that comes
 		// meanwhile is no lag.
 		lag = max(state.Head-node.version.Load(), 0)
@@ -31,7 +33,7 @@ func observe(blobs *cache.Cache, db *store.DB, node *node, budget memory) httpd.
 		Listed: c.Listed, Missed: c.Misses, Coalesced: c.Coalesced, Through: c.Through, Stale: c.Stale,
 		Unpacked: c.Unpacked, Evicted: c.Evicted, Entries: c.Entries, Packed: c.Packed, Bytes: c.Bytes, BytesLimit: c.Limit,
 		Lookups: c.RoundTrips, LookupsFailed: c.Failed, LookupsRefused: c.Refused, LookupsWaiting: c.Waiting,
-		Products: c.Products, Generation: node.generation.Load(), RowsWaiting: waiting,
+		Products: c.Products, Generation: generation, RowsWaiting: waiting,
 		FeedVersion: node.version.Load(), FeedLag: lag, Staleness: c.Staleness,
 		MemoryLimit:  int64(budget),
 		PoolAcquired: pool.Acquired, PoolIdle: pool.Idle, PoolLimit: pool.Limit, PoolWaits: pool.Waits, PoolWaited: pool.Waited,

@@ -101,12 +101,11 @@ func (n *node) reset(ctx context.Context, s store.State) error {
 	return n.load(ctx, s.Head)
 }
 
-func (n *node) apply(ctx context.Context, c blob.Change) error {
+func (n *node) apply(_ context.Context, c blob.Change) error {
+	// Where nothing was published, or the schema is old, there is nothing to
+	// apply it to: the next reset loads all.
 	if n.loaded {
 		n.cache.Apply(c)
-	} else if err := n.load(ctx, c.Version); err != nil {
-		// The first publish of a database that had no catalogue.
-		return err
 	}
 	n.version.Store(c.Version)
 	if c.Generation > 0 {

@@ -15,7 +15,7 @@ import (
 // that it is meant: an export that was cut short, or a price column that is off
 // by a factor of a hundred, must not go live by itself.
 type Guard struct {
-	MaxGone  Share `help:"The share of the live products that an import may take away before --accept is needed." default:"10%" placeholder:"PERCENT"`
+	MaxGone  Share `help:"The share of the live products, and of the rows of each table, that an import may take away before --accept is needed." default:"10%" placeholder:"PERCENT"`
 	MaxMoved Share `help:"The share of the prices that an import may change by more than half before --accept is needed." default:"10%" placeholder:"PERCENT"`
 }
 
@@ -66,6 +66,11 @@ func (r *warmRun) guard(ctx context.Context) error {
 	if g.MaxGone.exceeded(i.Gone, i.Live) {
 		why = append(why, fmt.Sprintf("%d of the %d live products would be gone (--max-gone %s)", i.Gone, i.Live, g.MaxGone))
 	}
+	for _, l := range i.Rows {
+		if g.MaxGone.exceeded(l.Gone, l.Live) {
+			why = append(why, fmt.Sprintf("%d of the %d rows of %s would be gone (--max-gone %s)", l.Gone, l.Live, l.Table, g.MaxGone))
+		}
+	}
 	for _, p := range []struct {
 		of string
 		store.Moves
@@ -84,6 +89,11 @@ func (r *warmRun) guard(ctx context.Context) error {
 func (r *warmRun) tellImpact(i store.Impact) {
 	fmt.Fprintf(r.io.Stdout, "the import has %d products, %d are live: %d new, %d gone\n", i.Products, i.Live, i.New, i.Gone)
 	fmt.Fprintf(r.io.Stdout, "prices of products: %d up, %d down; of styles: %d up, %d down\n", i.Prices.Up, i.Prices.Down, i.Styles.Up, i.Styles.Down)
+	for _, l := range i.Rows {
+		if l.Gone > 0 {
+			fmt.Fprintf(r.io.Stdout, "%d of %d rows of %s gone\n", l.Gone, l.Live, l.Table)
+		}
+	}
 	for n, m := range i.Largest {
 		if n == 0 {
 			fmt.Fprintln(r.io.Stdout, "the largest changes:")

@@ -132,7 +132,7 @@ func (r *warmRun) all(ctx context.Context) error {
 		Put:           found.New + found.Changed,
 		Changed:       lists.Changed,
 		Removed:       lists.Removed,
-		Everything:    !lists.Complete,
+		Everything:    !lists.Complete || r.warm.State.Generation == 0,
 		DiscardWrites: r.job.DiscardWrites,
 	}
 	if r.job.Full {
@@ -168,11 +168,10 @@ func (r *warmRun) publish(ctx context.Context, p store.Publication) error {
 		return err
 	}
 	r.report.Generation, r.report.Contract, r.report.Rebuilt = done.Generation, r.contract.String(), done.Rebuilt
-	found, rebuilt := r.report.Found, done.Rebuilt
 	switch {
 	case p.Whole:
 		r.report.Published = "a new shelf"
-	case found.Built-found.Unchanged+found.Removed+rebuilt.Built-rebuilt.Unchanged+rebuilt.Removed > 0:
+	case done.Differs:
 		r.report.Published = "differences"
 	default:
 		r.report.Published = "nothing"

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -285,17 +286,44 @@ func TestImportOfDifferences(t *testing.T) {
 func TestGuard(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
+		file    string
 		spoil   func(lines []string) []string
 		want    string
 		allowed WarmJob
 	}{
 		"cut short": {
-			func(lines []string) []string { return lines[:len(lines)*8/10] },
+			"product.csv", func(lines []string) []string { return lines[:len(lines)*8/10] },
 			"20 of the 100 live products would be gone (--max-gone 10%)",
-			WarmJob{Guard: Guard{MaxGone: 20, MaxMoved: 10}},
+			WarmJob{Guard: Guard{MaxGone: 60, MaxMoved: 10}},
+		},
+		"skus cut short": {
+			"skus.csv", func(lines []string) []string { return lines[:len(lines)/2] },
+			"rows of skus would be gone (--max-gone 10%)",
+			WarmJob{Accept: true},
+		},
+		"styles cut short": {
+			"styles.csv", func(lines []string) []string { return lines[:len(lines)/2] },
+			"rows of styles would be gone (--max-gone 10%)",
+			WarmJob{Accept: true},
+		},
+		"sale prices in cents": {
+			"styles.csv", func(lines []string) []string {
+				for i, line := range lines {
+					f := strings.Split(line, ",")
+					// From the end, for a name may hold commas.
+					if n := len(f); f[n-3] != "null" && f[n-3] != "0" {
+						f[n-3] += "00"
+						f[n-3] = strings.Replace(f[n-3], ".", "", 1)
+					}
+					lines[i] = strings.Join(f, ",")
+				}
+				return lines
+			},
+			"prices of styles would change by more than half (--max-moved 10%)",
+			WarmJob{Accept: true},
 		},
 		"prices in cents": {
-			func(lines []string) []string {
+			"product.csv", func(lines []string) []string {
 				for i := range lines {
 					lines[i] = price(lines[i], "999999")
 				}
@@ -309,7 +337,7 @@ func TestGuard(t *testing.T) {
 			t.Parallel()
 			db, dir, _ := live(t, 100)
 			before := shelf(t, db)
-			edit(t, dir, "product.csv", c.spoil)
+			edit(t, dir, c.file, c.spoil)
 			load(t, db, dir)
 			err := Warm(t.Context(), db, WarmJob{Guard: Guard{MaxGone: 10, MaxMoved: 10}, Quiet: true}, quiet)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "--accept") {
@@ -454,4 +482,63 @@ func TestShelfSize(t *testing.T) {
 	if err != nil || guess < taken-taken/10 || guess > taken+taken/2 {
 		t.Errorf("a shelf is thought to take %d bytes, and takes %d: %v", guess, taken, err)
 	}
+}
+
+// TestDumpIsNotMixed: while pg_dump reads the database nothing is published, or
+// the dump would have tables of two catalogues.
+func TestDumpIsNotMixed(t *testing.T) {
+	t.Parallel()
+	db, _, url := live(t, 20)
+	path, err := exec.LookPath("psql")
+	if err != nil {
+		t.Skip("psql isn't installed")
+	}
+	dump := exec.Command(path, "--no-psqlrc", "-qAt", "-d", url)
+	dump.Env = append(os.Environ(), "PGAPPNAME=pg_dump")
+	in, err := dump.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := dump.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dump.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close(); _ = dump.Wait() }()
+	fmt.Fprintln(in, "begin isolation level repeatable read; select 'reading';")
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "reading\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if err := Warm(t.Context(), db, WarmJob{Full: true, Quiet: true}, quiet); err == nil || !strings.Contains(err.Error(), "pg_dump is reading") {
+		t.Errorf("Warm: %v", err)
+	}
+	fmt.Fprintln(in, "commit;")
+	_ = in.Close()
+	if err := dump.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	warmed(t, db, WarmJob{Full: true})
+}
+
+// TestRemovedByGaps: products that are on the shelf between those of an import,
+// and behind them, are found in whatever ranges they come.
+func TestRemovedByGaps(t *testing.T) {
+	t.Parallel()
+	db, dir, _ := live(t, 5000)
+	edit(t, dir, "product.csv", func(lines []string) (kept []string) {
+		for _, line := range lines {
+			id, _, _ := strings.Cut(line, ",")
+			if n, err := strconv.Atoi(id); err == nil && (n == 1 || n == 4200) {
+				kept = append(kept, line)
+			}
+		}
+		return kept
+	})
+	load(t, db, dir)
+	if r := warmed(t, db, WarmJob{Accept: true}); r.Found.Built != 2 || r.Found.Removed != 4998 {
+		t.Errorf("%+v", r.Found)
+	}
+	verified(t, db)
 }

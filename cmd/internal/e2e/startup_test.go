@@ -123,7 +123,7 @@ func TestGivenDatabase(t *testing.T) {
 	if status, _, _ := s.get(t, "/products/80"); status != 404 {
 		t.Errorf("a product that is only loaded: %d", status)
 	}
-	must(t, dir, "warm", url, "--quiet")
+	must(t, dir, "warm", url, "--quiet", "--accept")
 	until(t, "the server shows the new catalogue", func() bool {
 		status, _, _ := s.get(t, "/products/80")
 		_, header, _ := s.get(t, "/products/list")
