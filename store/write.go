@@ -16,9 +16,11 @@ import (
 
 const (
 	// To plan selectProducts takes several times as long as to run it, and the
-	// plan is the same whatever the ids. Not a setting of the connection: poolers
+	// plan is the same whatever the ids. And a host that is gone in the middle of
+	// a write must not keep the lock. No settings of the connection: poolers
 	// refuse those that they don't know.
-	planOnce = `set local plan_cache_mode = force_generic_plan`
+	writeSettings = `
+select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('idle_in_transaction_session_timeout', '1min', true)`
 
 	// What every write needs to know, read under the lock. The product's own
 	// columns are null where it is not on the shelf.
@@ -134,8 +136,7 @@ func notCommitted(err error) bool {
 
 func (w *write) begin(ctx context.Context, id int64, match blob.Match) error {
 	var b pgx.Batch
-	b.Queue(planOnce)
-	b.Queue(endWithHost)
+	b.Queue(writeSettings)
 	b.Queue(takeWriteLock, int64(writeLock))
 	var schema int
 	var generation int64

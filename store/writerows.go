@@ -71,9 +71,12 @@ type drawn struct{ products, features, related, styles, photos, skus []int64 }
 // queueRows checks the input and queues what brings the rows of a product in
 // line with it: an existing one, or with id 0 a new one. It returns its id.
 func (w *write) queueRows(ctx context.Context, b *pgx.Batch, id int64, in *blob.Input) (int64, error) {
-	ids, err := w.prepareRows(ctx, id, in)
-	if err != nil {
-		return 0, err
+	var ids drawn
+	if id == 0 || in.Features != nil || in.Related != nil || in.Styles != nil {
+		var err error
+		if ids, err = w.prepareRows(ctx, id, in); err != nil {
+			return 0, err
+		}
 	}
 	if id == 0 {
 		id = ids.products[0]
