@@ -208,13 +208,12 @@ func (w *Warm) switchOver(ctx context.Context, tx pgx.Tx, p Publication, r *repl
 		b.Queue(moveSequences)
 	}
 	changed, removed := slices.AppendSeq([]int64{}, maps.Keys(r.changed)), slices.AppendSeq([]int64{}, maps.Keys(r.removed))
-	differs := p.Everything || len(changed)+len(removed) > 0
-	r.differs = differs
+	r.differs = p.Everything || len(changed)+len(removed) > 0
 	switch {
 	case p.Whole:
 		b.Queue(fmt.Sprintf(`alter schema shelf rename to shelf_old_%d`, w.Version))
 		b.Queue(`alter schema shelf_next rename to shelf`)
-	case differs:
+	case r.differs:
 		b.Queue(mergeDifferences)
 		b.Queue(removeBlobs, removed)
 		// A dump may hold its tables: to drop them has time.
@@ -230,7 +229,7 @@ func (w *Warm) switchOver(ctx context.Context, tx pgx.Tx, p Publication, r *repl
 	case p.Everything:
 		b.Queue(insertGeneration, generation)
 		b.Queue(notify)
-	case differs:
+	case r.differs:
 		// What the feed does not name, no cache forgets.
 		b.Queue(insertDifference, changed, removed)
 		b.Queue(notify)

@@ -138,12 +138,17 @@ func writeReport(job LoadJob, report *etl.Report, io IO) error {
 			return fmt.Errorf("print the report: %w", err)
 		}
 	}
-	if job.Report == "" {
+	return keepReport(job.Report, report)
+}
+
+// keepReport writes a report as JSON; nothing where path is "".
+func keepReport(path string, report any) error {
+	if path == "" {
 		return nil
 	}
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err == nil {
-		err = os.WriteFile(job.Report, append(text, '\n'), 0o644)
+		err = os.WriteFile(path, append(text, '\n'), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)

@@ -2,10 +2,8 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,14 +63,8 @@ func Verify(ctx context.Context, db *store.DB, job VerifyJob, io IO) error {
 		return err
 	}
 	report.Seconds = time.Since(began).Seconds()
-	if job.Report != "" {
-		text, err := json.MarshalIndent(report, "", "  ")
-		if err == nil {
-			err = os.WriteFile(job.Report, append(text, '\n'), 0o644)
-		}
-		if err != nil {
-			return fmt.Errorf("write the report: %w", err)
-		}
+	if err := keepReport(job.Report, report); err != nil {
+		return err
 	}
 	if report.Differ > 0 {
 		return fmt.Errorf("%d of %d products are not as their rows give them; warm --products=%s rebuilds them",

@@ -2,10 +2,8 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -185,17 +183,7 @@ func (r *warmRun) tell() error {
 	if !r.job.Quiet {
 		fmt.Fprintln(r.io.Stdout, r.report.String())
 	}
-	if r.job.Report == "" {
-		return nil
-	}
-	text, err := json.MarshalIndent(r.report, "", "  ")
-	if err == nil {
-		err = os.WriteFile(r.job.Report, append(text, '\n'), 0o644)
-	}
-	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	return nil
+	return keepReport(r.job.Report, r.report)
 }
 
 // String is the summary for people.
