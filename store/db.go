@@ -29,10 +29,9 @@ import (
 
 // DB is a database that holds, or will hold, a catalogue.
 type DB struct {
-	pool *pgxpool.Pool
-	name string // the connections' application_name, "hotshelf load (process 12 on shop1)"
-	// writing bounds the writes that hold a connection: one at work, one behind it.
-	writing chan struct{}
+	pool   *pgxpool.Pool
+	name   string // the connections' application_name, "hotshelf load (process 12 on shop1)"
+	writes writeQueue
 }
 
 // Open connects to the database of url on behalf of a command, such as "load".
@@ -46,8 +45,7 @@ func Open(ctx context.Context, url, command string) (*DB, error) {
 	}
 	host, _ := os.Hostname()
 	db := &DB{
-		name:    fmt.Sprintf("hotshelf %s (process %d on %s)", command, os.Getpid(), host),
-		writing: make(chan struct{}, 2),
+		name: fmt.Sprintf("hotshelf %s (process %d on %s)", command, os.Getpid(), host),
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = db.name
 	config.ConnConfig.ConnectTimeout = 10 * time.Second

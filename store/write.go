@@ -5,32 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/hotshelf/hotshelf"
 	"github.com/hotshelf/hotshelf/blob"
 )
 
 const (
-	// To plan selectProducts takes several times as long as to run it, and the
-	// plan is the same whatever the ids. And a host that is gone in the middle of
-	// a write must not keep the lock. No settings of the connection: poolers
-	// refuse those that they don't know.
-	writeSettings = `
-select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('idle_in_transaction_session_timeout', '1min', true)`
-
-	// What every write needs to know, read under the lock. The product's own
-	// columns are null where it is not on the shelf.
-	selectForWrite = `
-select nextval('hotshelf.version'), c.schema_version, c.generation, c.contract, b.version, b.hash
-from hotshelf.catalogue c left join shelf.blobs b on b.product_id = $1`
-
 	upsertBlobs = `
 insert into shelf.blobs (product_id, version, hash, contract, detail, styles, related)
-values ($1, $2, $3, $4, $5, $6, $7)
+select n.product_id, $1, n.hash, $2, n.detail::jsonb, n.styles::jsonb, n.related::jsonb
+from unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[]) as n (product_id, hash, detail, styles, related)
 on conflict (product_id) do update
 set version = excluded.version, hash = excluded.hash, contract = excluded.contract,
     detail = excluded.detail, styles = excluded.styles, related = excluded.related`
@@ -38,7 +23,7 @@ set version = excluded.version, hash = excluded.hash, contract = excluded.contra
 	insertChange = `insert into hotshelf.feed (version, changed, removed) values ($1, $2, $3)`
 
 	upsertWritten = `
-insert into hotshelf.written (product_id, deleted) values ($1, $2)
+insert into hotshelf.written (product_id, deleted) select n.product_id, $2 from unnest($1::bigint[]) as n (product_id)
 on conflict (product_id) do update set deleted = excluded.deleted, at = excluded.at`
 
 	updateQuantity = `
@@ -60,249 +45,192 @@ from unnest($2::bigint[], $3::bigint[], $4::text[]) as n (product_id, hash, rela
 where b.product_id = n.product_id`
 )
 
-// rollbackTimeout bounds the clean-up after a write that failed.
-const rollbackTimeout = 5 * time.Second
-
-// write is one transaction under the write lock.
+// write is what one caller wants to have written, and at the end what became
+// of it.
 type write struct {
-	tx       pgx.Tx
-	version  int64
-	contract blob.Contract
-}
+	id    int64      // the product, which must exist; 0 for a new one
+	match blob.Match // what state it must be in
 
-// inWrite runs do in one transaction: it takes the write lock before it draws
-// the version, so that version order is commit order. id is the product that
-// must exist and match, or 0. On any error nothing has happened, except with
-// blob.ErrOutcomeUnknown: then the result, with Version 0, lists what may have
-// changed.
-func (db *DB) inWrite(ctx context.Context, id int64, match blob.Match, do func(w *write) (blob.Written, error)) (blob.Written, error) {
-	var none blob.Written
-	// Writes go one after the other anyway: those that wait here leave the
-	// connections to reads.
-	select {
-	case db.writing <- struct{}{}:
-		defer func() { <-db.writing }()
-	case <-ctx.Done():
-		return none, fmt.Errorf("wait for other writes: %w", ctx.Err())
-	}
-	conn, err := db.pool.Acquire(ctx)
-	if err != nil {
-		return none, fmt.Errorf("begin a write: %w", classify(err))
-	}
-	defer conn.Release()
-	// Once for a connection, and ahead of the transaction: prepared in it, ahead
-	// of the lock, the statement would go on with the shelf that was live then.
-	if _, err := conn.Conn().Prepare(ctx, selectForWrite, selectForWrite); err != nil {
-		return none, fmt.Errorf("begin a write: %w", classify(err))
-	}
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return none, fmt.Errorf("begin a write: %w", classify(err))
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
-		defer cancel()
-		_ = tx.Rollback(ctx) // after a commit it does nothing
-	}()
-	w := &write{tx: tx}
-	if err := w.begin(ctx, id, match); err != nil {
-		return none, err
-	}
-	done, err := do(w)
-	if err != nil {
-		return none, err
-	}
-	if err := ctx.Err(); err != nil {
-		return none, fmt.Errorf("commit a write: %w", err)
-	}
-	if err := tx.Commit(ctx); err != nil {
-		if notCommitted(err) {
-			return none, fmt.Errorf("commit a write: %w", classify(err))
-		}
-		done.Change.Version = 0
-		return done, fmt.Errorf("commit a write: %w: %w", blob.ErrOutcomeUnknown, err)
-	}
-	return done, nil
-}
+	in            *blob.Input // of a create or an update
+	sku, quantity int64       // of a change of stock
+	remove        bool
 
-// notCommitted says whether a failed COMMIT certainly did nothing, because the
-// server said so. pgconn.SafeToRetry is no help: of a connection that breaks
-// while it waits for the answer, the driver says "conn closed" and that nothing
-// was sent.
-func notCommitted(err error) bool {
-	var pg *pgconn.PgError
-	return errors.Is(err, pgx.ErrTxCommitRollback) || errors.As(err, &pg) && pg.SeverityUnlocalized == "ERROR"
-}
+	ids drawn // for what the input has that is new
 
-func (w *write) begin(ctx context.Context, id int64, match blob.Match) error {
-	var b pgx.Batch
-	b.Queue(writeSettings)
-	b.Queue(takeWriteLock, int64(writeLock))
-	var schema int
-	var generation int64
-	var contract string
-	var version, hash *int64
-	// Of the lock's batch, but a statement after it: it sees what the last
-	// holder has committed.
-	b.Queue(selectForWrite, id).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&w.version, &schema, &generation, &contract, &version, &hash)
-	})
-	if err := w.tx.SendBatch(ctx, &b).Close(); err != nil {
-		if errors.Is(err, pgx.ErrNoRows) {
-			return blob.ErrNotReady
-		}
-		return fmt.Errorf("begin a write: %w", classify(err))
-	}
-	switch {
-	case schema != hotshelf.SchemaVersion:
-		// Of an older program, or of a newer one that came after the start.
-		return fmt.Errorf("%w: the database has schema version %d, this program %d", blob.ErrNotReady, schema, hotshelf.SchemaVersion)
-	case generation == 0:
-		return blob.ErrNotReady
-	case id != 0 && version == nil:
-		return blob.ErrNotFound
-	case match != nil && !match(*version, *hash):
-		return blob.ErrMovedOn
-	}
-	var err error
-	w.contract, err = blob.ParseContract(contract)
-	return err
+	// Row.ProductID of done is set from the moment that the id is known.
+	done blob.Written
+	err  error
+
+	size int             // about how many bytes the input takes
+	ctx  context.Context //nolint:containedctx // the queue is where callers meet
+	over chan struct{}   // closed when done and err are final
 }
 
 // Create adds a product and returns it. Errors: *blob.InvalidError where a
 // related product does not exist or an element has an id, and those of every
 // write: blob.ErrNotReady, ErrUnavailable, ErrOutcomeUnknown.
 func (db *DB) Create(ctx context.Context, in *blob.Input) (blob.Written, error) {
-	return db.inWrite(ctx, 0, nil, func(w *write) (blob.Written, error) {
-		var b pgx.Batch
-		id, err := w.queueRows(ctx, &b, 0, in)
-		if err != nil {
-			return blob.Written{}, fmt.Errorf("create a product: %w", err)
-		}
-		return w.finish(ctx, &b, id)
-	})
+	return db.write(ctx, &write{in: in})
 }
 
 // Update changes what the input gives and returns the product's new state.
 // Errors: those of Create, blob.ErrNotFound, blob.ErrMovedOn, and
 // *blob.InvalidError for an id that is not this product's too.
 func (db *DB) Update(ctx context.Context, id int64, in *blob.Input, match blob.Match) (blob.Written, error) {
-	return db.inWrite(ctx, id, match, func(w *write) (blob.Written, error) {
-		var b pgx.Batch
-		if _, err := w.queueRows(ctx, &b, id, in); err != nil {
-			return blob.Written{}, fmt.Errorf("update product %d: %w", id, err)
-		}
-		return w.finish(ctx, &b, id)
-	})
+	return db.write(ctx, &write{id: id, match: match, in: in})
 }
 
 // SetQuantity sets the stock of one of the product's SKUs. Errors: those of
 // Update, and blob.ErrNoSKU.
 func (db *DB) SetQuantity(ctx context.Context, id, sku, quantity int64, match blob.Match) (blob.Written, error) {
-	return db.inWrite(ctx, id, match, func(w *write) (blob.Written, error) {
-		var size string
-		var b pgx.Batch
-		b.Queue(updateQuantity, id, sku, quantity).QueryRow(func(row pgx.Row) error {
-			if err := row.Scan(&size); !errors.Is(err, pgx.ErrNoRows) {
-				return err
-			}
-			return blob.ErrNoSKU
-		})
-		done, err := w.finish(ctx, &b, id)
-		done.SKU = blob.SKU{ID: sku, Size: size, Quantity: quantity}
-		return done, err
-	})
-}
-
-// finish changes the product's rows by the statements of changes, and rebuilds
-// its blobs from what they are then.
-func (w *write) finish(ctx context.Context, changes *pgx.Batch, id int64) (blob.Written, error) {
-	done := blob.Written{Change: blob.Change{Version: w.version, Changed: []int64{id}}}
-	// They are read in the same round trip.
-	var tooLarge error
-	queueProducts(changes, "catalog", []int64{id}, func(p *blob.Product) {
-		if tooLarge = p.CheckSize(); tooLarge != nil {
-			return
-		}
-		var b blob.Blobs
-		blob.Build(&b, p, w.contract)
-		done.Row = blob.Row{ProductID: id, Version: w.version, Hash: b.Hash(), Contract: w.contract, Detail: b.Detail, Styles: b.Styles, Related: b.Related}
-	})
-	err := w.tx.SendBatch(ctx, changes).Close()
-	if errors.Is(err, blob.ErrNoSKU) {
-		return done, err
-	}
-	if err != nil {
-		return done, fmt.Errorf("change the rows of product %d: %w", id, classify(err))
-	}
-	if tooLarge != nil {
-		return done, tooLarge
-	}
-	if done.Row.ProductID != id {
-		return done, fmt.Errorf("product %d is on the shelf, but has no rows: run warm", id)
-	}
-	r := &done.Row
-	var b pgx.Batch
-	b.Queue(upsertBlobs, id, r.Version, r.Hash, r.Contract, r.Detail, r.Styles, r.Related)
-	w.queueChange(&b, id, &done.Change)
-	if err := w.tx.SendBatch(ctx, &b).Close(); err != nil {
-		return done, fmt.Errorf("put product %d on the shelf: %w", id, classify(err))
-	}
-	return done, nil
-}
-
-// queueChange tells the feed, and notes that product id was written: with the
-// next import the catalogue would lose that.
-func (w *write) queueChange(b *pgx.Batch, id int64, c *blob.Change) {
-	b.Queue(upsertWritten, id, len(c.Removed) > 0)
-	b.Queue(insertChange, c.Version, append([]int64{}, c.Changed...), append([]int64{}, c.Removed...))
-	b.Queue(notify)
+	return db.write(ctx, &write{id: id, match: match, sku: sku, quantity: quantity})
 }
 
 // Delete removes a product, also from every other product's related list. It
 // runs the same few statements however many products list it; of each it keeps
 // an id, a hash and the new list in memory. Errors: those of Update.
 func (db *DB) Delete(ctx context.Context, id int64, match blob.Match) (blob.Written, error) {
-	return db.inWrite(ctx, id, match, func(w *write) (blob.Written, error) {
-		done := blob.Written{
-			Change: blob.Change{Version: w.version, Removed: []int64{id}},
-			Row:    blob.Row{ProductID: id},
+	return db.write(ctx, &write{id: id, match: match, remove: true})
+}
+
+// prepare checks what the inputs name and draws the ids of what they add.
+func (g *group) prepare(ctx context.Context) error {
+	var b pgx.Batch
+	for _, w := range g.writes {
+		if w.in != nil && (w.id == 0 || w.in.Features != nil || w.in.Related != nil || w.in.Styles != nil) {
+			w.queueCheck(&b)
 		}
-		var listing []int64
-		var b pgx.Batch
-		b.Queue(selectListing, id).Query(func(rows pgx.Rows) (err error) {
-			listing, err = pgx.CollectRows(rows, pgx.RowTo[int64])
-			return err
-		})
-		b.Queue(deleteProduct, id)
-		b.Queue(deleteBlobs, id)
-		if err := w.tx.SendBatch(ctx, &b).Close(); err != nil {
-			return done, fmt.Errorf("delete product %d: %w", id, classify(err))
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	if err := g.tx.SendBatch(ctx, &b).Close(); err != nil {
+		return fmt.Errorf("check what %d writes name: %w", len(g.writes), classify(err))
+	}
+	return nil
+}
+
+// change changes the rows, and builds the blobs from what they are then.
+func (g *group) change(ctx context.Context) error {
+	var b pgx.Batch
+	ids := make([]int64, 0, len(g.writes))
+	byProduct := make(map[int64]*write, len(g.writes))
+	for _, w := range g.writes {
+		if w.in != nil {
+			w.queueRows(&b)
+		} else {
+			w.queueStock(&b)
 		}
-		done.Change.Changed = listing
-		b = pgx.Batch{}
-		if len(listing) > 0 {
-			ids, hashes, related, err := w.relatedOf(ctx, listing)
-			if err != nil {
-				return done, err
-			}
-			b.Queue(updateRelated, w.version, ids, hashes, related)
+		id := w.done.Row.ProductID
+		ids, byProduct[id] = append(ids, id), w
+	}
+	// They are read in the same round trip.
+	var fault error
+	size := 0
+	queueProducts(&b, "catalog", ids, func(p *blob.Product) {
+		w := byProduct[p.ID]
+		if w.err != nil || fault != nil {
+			return
 		}
-		w.queueChange(&b, id, &done.Change)
-		if err := w.tx.SendBatch(ctx, &b).Close(); err != nil {
-			return done, fmt.Errorf("take product %d out of %d lists: %w", id, len(listing), classify(err))
+		if fault = p.CheckSize(); fault != nil {
+			return
 		}
-		return done, nil
+		if size > groupBytes {
+			fault = errTooMuch
+			return
+		}
+		var b blob.Blobs
+		blob.Build(&b, p, g.contract)
+		w.done.Row = blob.Row{ProductID: p.ID, Version: g.version, Hash: b.Hash(), Contract: g.contract, Detail: b.Detail, Styles: b.Styles, Related: b.Related}
+		size += len(b.Detail) + len(b.Styles) + len(b.Related)
 	})
+	if err := g.tx.SendBatch(ctx, &b).Close(); err != nil {
+		return fmt.Errorf("change the rows of products %d: %w", ids, classify(err))
+	}
+	return fault
+}
+
+// put puts the blobs on the shelf and tells the feed.
+func (g *group) put(ctx context.Context) error {
+	n := len(g.writes)
+	ids, hashes := make([]int64, 0, n), make([]int64, 0, n)
+	detail, styles, related := make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
+	for _, w := range g.writes {
+		r := &w.done.Row
+		if r.Version == 0 {
+			return fmt.Errorf("product %d is on the shelf, but has no rows: run warm", r.ProductID)
+		}
+		w.done.Change = blob.Change{Version: g.version, Changed: []int64{r.ProductID}}
+		ids, hashes = append(ids, r.ProductID), append(hashes, r.Hash)
+		detail, styles, related = append(detail, string(r.Detail)), append(styles, string(r.Styles)), append(related, string(r.Related))
+	}
+	var b pgx.Batch
+	b.Queue(upsertBlobs, g.version, g.contract, ids, hashes, detail, styles, related)
+	queueChange(&b, ids, &blob.Change{Version: g.version, Changed: ids})
+	if err := g.tx.SendBatch(ctx, &b).Close(); err != nil {
+		return fmt.Errorf("put products %d on the shelf: %w", ids, classify(err))
+	}
+	return nil
+}
+
+// queueStock queues the change of a SKU's stock.
+func (w *write) queueStock(b *pgx.Batch) {
+	b.Queue(updateQuantity, w.id, w.sku, w.quantity).QueryRow(func(row pgx.Row) error {
+		w.done.SKU = blob.SKU{ID: w.sku, Quantity: w.quantity}
+		err := row.Scan(&w.done.SKU.Size)
+		if errors.Is(err, pgx.ErrNoRows) {
+			w.err = blob.ErrNoSKU // and nothing has changed
+			return nil
+		}
+		return err
+	})
+}
+
+// queueChange tells the feed, and notes that the products were written: with
+// the next import the catalogue would lose that.
+func queueChange(b *pgx.Batch, ids []int64, c *blob.Change) {
+	b.Queue(upsertWritten, ids, len(c.Removed) > 0)
+	b.Queue(insertChange, c.Version, append([]int64{}, c.Changed...), append([]int64{}, c.Removed...))
+	b.Queue(notify)
+}
+
+// remove is the write that deletes.
+func (g *group) remove(ctx context.Context, w *write) error {
+	w.done.Change = blob.Change{Version: g.version, Removed: []int64{w.id}}
+	var listing []int64
+	var b pgx.Batch
+	b.Queue(selectListing, w.id).Query(func(rows pgx.Rows) (err error) {
+		listing, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+		return err
+	})
+	b.Queue(deleteProduct, w.id)
+	b.Queue(deleteBlobs, w.id)
+	if err := g.tx.SendBatch(ctx, &b).Close(); err != nil {
+		return fmt.Errorf("delete product %d: %w", w.id, classify(err))
+	}
+	w.done.Change.Changed = listing
+	b = pgx.Batch{}
+	if len(listing) > 0 {
+		ids, hashes, related, err := g.relatedOf(ctx, listing)
+		if err != nil {
+			return err
+		}
+		b.Queue(updateRelated, g.version, ids, hashes, related)
+	}
+	queueChange(&b, []int64{w.id}, &w.done.Change)
+	if err := g.tx.SendBatch(ctx, &b).Close(); err != nil {
+		return fmt.Errorf("take product %d out of %d lists: %w", w.id, len(listing), classify(err))
+	}
+	return nil
 }
 
 // relatedOf builds the blobs of products from their rows, and returns what an
 // update of their lists needs.
-func (w *write) relatedOf(ctx context.Context, listing []int64) (ids, hashes []int64, related []string, err error) {
+func (g *group) relatedOf(ctx context.Context, listing []int64) (ids, hashes []int64, related []string, err error) {
 	ids, hashes, related = slices.Grow(ids, len(listing)), slices.Grow(hashes, len(listing)), slices.Grow(related, len(listing))
 	var b blob.Blobs
-	err = eachProduct(ctx, w.tx, "catalog", listing, func(p *blob.Product) {
-		blob.Build(&b, p, w.contract)
+	err = eachProduct(ctx, g.tx, "catalog", listing, func(p *blob.Product) {
+		blob.Build(&b, p, g.contract)
 		ids, hashes, related = append(ids, p.ID), append(hashes, b.Hash()), append(related, string(b.Related))
 	})
 	if err == nil && len(ids) != len(listing) {

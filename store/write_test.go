@@ -240,7 +240,7 @@ func deletePopular(t *testing.T, products int) (statements int, heap int64) {
 		t.Fatal(err)
 	}
 	defer traced.Close()
-	counted := &DB{pool: traced, writing: make(chan struct{}, 2)}
+	counted := &DB{pool: traced}
 	height := watchHeap()
 	done, err := counted.Delete(t.Context(), 1, nil)
 	heap = height()
@@ -315,38 +315,51 @@ func TestWriteToOtherSchema(t *testing.T) {
 	}
 }
 
-// TestConcurrentWrites: versions are in commit order, and every one is in the
-// feed.
+// TestConcurrentWrites: versions are in commit order and in the feed, each once
+// and with all that was written with it, and writes that are refused disturb no
+// others.
 func TestConcurrentWrites(t *testing.T) {
 	db := catalogue(t, 1, 2, 3)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	newest := map[int64]blob.Row{}
-	written := 0
+	told := map[int64][]int64{} // the products of a version
 	for n := range 8 {
 		wg.Go(func() {
-			var last int64
-			for i := range 10 {
+			var last, own int64
+			for i := range 20 {
 				id := int64(1 + (n+i)%3)
 				var done blob.Written
-				var err error
-				if i%2 == 0 {
+				var err, want error
+				switch i % 5 {
+				case 0:
+					done, err = db.Create(t.Context(), &blob.Input{Name: new(string), Category: new(string), DefaultPrice: new(blob.Price)})
+					own = done.Row.ProductID
+				case 1:
 					done, err = db.SetQuantity(t.Context(), id, id, int64(n*100+i), nil)
-				} else {
+				case 2:
+					want = blob.ErrNoSKU
+					_, err = db.SetQuantity(t.Context(), own, id, 1, nil)
+				case 3:
 					done, err = db.Update(t.Context(), id, &blob.Input{Features: &[]blob.Feature{{Name: fmt.Sprint(n, i)}}}, nil)
+				case 4:
+					done, err = db.Delete(t.Context(), own, nil)
 				}
-				if err != nil {
+				if !errors.Is(err, want) {
 					t.Error(err)
 					return
+				}
+				if want != nil {
+					continue
 				}
 				if done.Change.Version <= last {
 					t.Errorf("version %d after %d", done.Change.Version, last)
 				}
 				last = done.Change.Version
 				mu.Lock()
-				written++
-				if newest[id].Version < last {
-					newest[id] = done.Row
+				told[last] = append(told[last], done.Row.ProductID)
+				if newest[done.Row.ProductID].Version < last {
+					newest[done.Row.ProductID] = done.Row
 				}
 				mu.Unlock()
 			}
@@ -354,8 +367,15 @@ func TestConcurrentWrites(t *testing.T) {
 	}
 	wg.Wait()
 	feed := query[int64](t, db, `select version from hotshelf.feed where generation = 0 order by xmin::text::bigint`)
-	if len(feed) != written || !slices.IsSorted(feed) {
-		t.Errorf("%d writes, feed: %v", written, feed)
+	if len(feed) != len(told) || !slices.IsSorted(feed) {
+		t.Errorf("%d versions, feed: %v", len(told), feed)
+	}
+	for _, version := range feed {
+		slices.Sort(told[version])
+		named := query[int64](t, db, `select id from hotshelf.feed, unnest(changed || removed) id where version = $1 order by id`, version)
+		if !slices.Equal(named, told[version]) {
+			t.Errorf("version %d wrote %d, the feed says %d", version, told[version], named)
+		}
 	}
 	rows, err := db.Lookup(t.Context(), []int64{1, 2, 3})
 	if err != nil {
@@ -367,6 +387,7 @@ func TestConcurrentWrites(t *testing.T) {
 			t.Errorf("product %d is at version %d, the newest write at %d", r.ProductID, r.Version, want.Version)
 		}
 	}
+	checkShelf(t, db, 1, 2, 3)
 }
 
 // TestUpdateReplacesLists: a list that is given replaces the old one, one that

@@ -10,7 +10,8 @@ import (
 )
 
 // selectProducts gives one row a product, its lists as arrays in the order of
-// their ids. Prices are in hundredths. So any number of products are one
+// their ids: sorted once for each list, not once for each of its arrays.
+// Prices are in hundredths. So any number of products are one
 // statement, whose rows are read one by one. The rows are those of a schema.
 const selectProducts = `
 select p.id, p.name, p.slogan, p.description, p.category, (p.default_price * 100)::bigint,
@@ -21,28 +22,24 @@ select p.id, p.name, p.slogan, p.description, p.category, (p.default_price * 100
 from unnest($1::bigint[]) as want (id)
 join %[1]s.products p on p.id = want.id
 cross join lateral (
-    select array_agg(feature order by id) as feature, array_agg(value order by id) as value
-    from %[1]s.features where product_id = p.id) f
+    select array_agg(feature) as feature, array_agg(value) as value
+    from (select feature, value from %[1]s.features where product_id = p.id order by id) o) f
 cross join lateral (
-    select array_agg(related_id order by id) as related_id
-    from %[1]s.related where product_id = p.id) r
+    select array_agg(related_id) as related_id
+    from (select related_id from %[1]s.related where product_id = p.id order by id) o) r
 cross join lateral (
-    select array_agg(id order by id) as id, array_agg(name order by id) as name,
-           array_agg((sale_price * 100)::bigint order by id) as sale,
-           array_agg((original_price * 100)::bigint order by id) as original,
-           array_agg(default_style order by id) as flag
-    from %[1]s.styles where product_id = p.id) s
+    select array_agg(id) as id, array_agg(name) as name, array_agg((sale_price * 100)::bigint) as sale,
+           array_agg((original_price * 100)::bigint) as original, array_agg(default_style) as flag
+    from (select id, name, sale_price, original_price, default_style
+          from %[1]s.styles where product_id = p.id order by id) o) s
 cross join lateral (
-    select array_agg(o.style_id order by o.style_id, o.id) as style_id,
-           array_agg(o.url order by o.style_id, o.id) as url,
-           array_agg(o.thumbnail_url order by o.style_id, o.id) as thumbnail_url
-    from %[1]s.styles t join %[1]s.photos o on o.style_id = t.id where t.product_id = p.id) h
+    select array_agg(style_id) as style_id, array_agg(url) as url, array_agg(thumbnail_url) as thumbnail_url
+    from (select style_id, url, thumbnail_url
+          from %[1]s.photos where style_id = any(s.id) order by style_id, id) o) h
 cross join lateral (
-    select array_agg(o.style_id order by o.style_id, o.id) as style_id,
-           array_agg(o.id order by o.style_id, o.id) as id,
-           array_agg(o.size order by o.style_id, o.id) as size,
-           array_agg(o.quantity order by o.style_id, o.id) as quantity
-    from %[1]s.styles t join %[1]s.skus o on o.style_id = t.id where t.product_id = p.id) k`
+    select array_agg(style_id) as style_id, array_agg(id) as id, array_agg(size) as size, array_agg(quantity) as quantity
+    from (select style_id, id, size, quantity
+          from %[1]s.skus where style_id = any(s.id) order by style_id, id) o) k`
 
 // eachProduct reads the products that have rows in a schema, in any order.
 func eachProduct(ctx context.Context, tx pgx.Tx, schema string, ids []int64, each func(p *blob.Product)) error {

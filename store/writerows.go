@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 
@@ -68,18 +67,10 @@ select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::int[])`
 // drawn are ids that nothing has had before.
 type drawn struct{ products, features, related, styles, photos, skus []int64 }
 
-// queueRows checks the input and queues what brings the rows of a product in
-// line with it: an existing one, or with id 0 a new one. It returns its id.
-func (w *write) queueRows(ctx context.Context, b *pgx.Batch, id int64, in *blob.Input) (int64, error) {
-	var ids drawn
-	if id == 0 || in.Features != nil || in.Related != nil || in.Styles != nil {
-		var err error
-		if ids, err = w.prepareRows(ctx, id, in); err != nil {
-			return 0, err
-		}
-	}
-	if id == 0 {
-		id = ids.products[0]
+// queueRows queues what brings the rows of a product in line with the input.
+func (w *write) queueRows(b *pgx.Batch) {
+	id, in, ids := w.done.Row.ProductID, w.in, w.ids
+	if w.id == 0 {
 		b.Queue(insertProduct, id, in.Name, in.Slogan, in.Description, in.Category, in.DefaultPrice)
 	} else if in.Name != nil || in.Slogan != nil || in.Description != nil || in.Category != nil || in.DefaultPrice != nil {
 		b.Queue(updateProduct, id, in.Name, in.Slogan, in.Description, in.Category, in.DefaultPrice)
@@ -105,14 +96,14 @@ func (w *write) queueRows(ctx context.Context, b *pgx.Batch, id int64, in *blob.
 	if in.Styles != nil {
 		queueStyles(b, id, *in.Styles, ids)
 	}
-	return id, nil
 }
 
-// prepareRows checks the ids that the input names and draws the new ones.
-func (w *write) prepareRows(ctx context.Context, id int64, in *blob.Input) (ids drawn, err error) {
+// queueCheck checks the ids that the input names and draws the new ones.
+func (w *write) queueCheck(b *pgx.Batch) {
+	in := w.in
 	var products, features, related, styles, photos, skus int
 	var asked []int64
-	if id == 0 {
+	if w.id == 0 {
 		products = 1
 	}
 	if in.Features != nil {
@@ -136,15 +127,21 @@ func (w *write) prepareRows(ctx context.Context, id int64, in *blob.Input) (ids 
 		}
 	}
 	var known, knownSKUs, there []int64
-	var b pgx.Batch
-	b.Queue(selectKnown, id, asked).QueryRow(func(row pgx.Row) error { return row.Scan(&known, &knownSKUs, &there) })
-	b.Queue(drawIDs, products, features, related, styles, photos, skus).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&ids.products, &ids.features, &ids.related, &ids.styles, &ids.photos, &ids.skus)
+	b.Queue(selectKnown, w.id, asked).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(&known, &knownSKUs, &there)
+		if err == nil {
+			w.err = checkKnown(in, set(known), set(knownSKUs), set(there))
+		}
+		return err
 	})
-	if err := w.tx.SendBatch(ctx, &b).Close(); err != nil {
-		return ids, classify(err)
-	}
-	return ids, checkKnown(in, set(known), set(knownSKUs), set(there))
+	b.Queue(drawIDs, products, features, related, styles, photos, skus).QueryRow(func(row pgx.Row) error {
+		ids := &w.ids
+		err := row.Scan(&ids.products, &ids.features, &ids.related, &ids.styles, &ids.photos, &ids.skus)
+		if err == nil && w.id == 0 {
+			w.done.Row.ProductID = ids.products[0]
+		}
+		return err
+	})
 }
 
 func set(ids []int64) map[int64]bool {
@@ -230,4 +227,39 @@ func queueStyles(b *pgx.Batch, id int64, styles []blob.StyleInput, ids drawn) {
 	b.Queue(insertPhotos, photoIDs, photoStyles, urls, thumbnails)
 	b.Queue(deleteSKUs, skuLists, keptSKUs)
 	b.Queue(insertSKUs, skuIDs, skuStyles, sizes, quantities)
+}
+
+// sizeOf is about how many bytes an input takes.
+func sizeOf(in *blob.Input) int {
+	if in == nil {
+		return 0
+	}
+	n := 0
+	for _, text := range [...]*string{in.Name, in.Slogan, in.Description, in.Category} {
+		if text != nil {
+			n += len(*text)
+		}
+	}
+	const each = 64 // beside the texts
+	if in.Features != nil {
+		for _, f := range *in.Features {
+			n += each + len(f.Name) + len(f.Value)
+		}
+	}
+	if in.Related != nil {
+		n += each * len(*in.Related)
+	}
+	if in.Styles != nil {
+		for i := range *in.Styles {
+			s := &(*in.Styles)[i]
+			n += each + len(s.Name)
+			for _, p := range s.Photos {
+				n += each + len(p.URL) + len(p.ThumbnailURL)
+			}
+			for _, k := range s.SKUs {
+				n += each + len(k.Size)
+			}
+		}
+	}
+	return n
 }
