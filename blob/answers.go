@@ -6,19 +6,21 @@ import "sync/atomic"
 // requests and never changed, but for gzip forms that are added when they are
 // first asked for.
 type Answers struct {
+	// What a list needs comes first, so that it touches little memory.
 	ProductID int64
 	Version   int64
+	Hash      int64 // of the row, see Row
 	Contract  Contract
+	// FeaturesFrom and FeaturesTo are FeaturesSpan of Detail.Body: what a list
+	// of products leaves out.
+	FeaturesFrom, FeaturesTo int
+	Detail                   Answer
+	Styles                   Answer
+	Related                  Answer
 	// ETag is strong, quoted, and belongs to the identity form; GzipETag to
 	// the gzip form.
 	ETag     []byte
 	GzipETag []byte
-	Detail   Answer
-	Styles   Answer
-	Related  Answer
-	// FeaturesFrom and FeaturesTo are FeaturesSpan of Detail.Body: what a list
-	// of products leaves out.
-	FeaturesFrom, FeaturesTo int
 }
 
 // Answer is one response body.

@@ -15,14 +15,13 @@ import (
 type entry struct {
 	stamp   fence.Stamp
 	moment  int64 // when its look-up began, see freshness
-	hash    int64
 	cost    int64 // bytes of the heap
 	answers *blob.Answers
 }
 
 // same says whether the row would make the answers that e has already.
 func (e *entry) same(row *blob.Row) bool {
-	return e != nil && e.answers != nil && e.answers.Version == row.Version && e.hash == row.Hash
+	return e != nil && e.answers != nil && e.answers.Version == row.Version && e.answers.Hash == row.Hash
 }
 
 // changed says whether the row, nil for none, is another state than e's.
@@ -95,6 +94,7 @@ func (b *builder) answers(row *blob.Row, detail, styles int) (*blob.Answers, int
 	a := &blob.Answers{
 		ProductID: row.ProductID,
 		Version:   row.Version,
+		Hash:      row.Hash,
 		Contract:  row.Contract,
 		ETag:      part(starts[3], gzipTag),
 		GzipETag:  part(gzipTag, len(data)),

@@ -98,10 +98,11 @@ func New(config Config) (*Cache, error) {
 }
 
 func newCache(config Config, s store) *Cache {
-	c := &Cache{source: config.Source, store: s, limit: config.MissTimeout, bytes: config.Bytes}
+	c := &Cache{source: config.Source, limit: config.MissTimeout, bytes: config.Bytes}
+	c.store = newFront(s, &c.fence, config.Bytes)
 	c.fresh.begin(config.MaxStaleness, config.StaleIfError)
-	c.packed = newPacked(s, &c.fence)
-	c.flights = newFlights(config.Source, s, c.packed, &c.fence, &c.fresh, c.limit)
+	c.packed = newPacked(c.store, &c.fence)
+	c.flights = newFlights(config.Source, c.store, c.packed, &c.fence, &c.fresh, c.limit)
 	c.loader.start(c)
 	return c
 }

@@ -72,7 +72,7 @@ func measure(rows []blob.Row) (c *codec, entrySize, packedSize int64, err error)
 	entries := make([]entry, len(rows))
 	for i := range rows {
 		a, size := b.build(&rows[i])
-		entries[i] = entry{hash: rows[i].Hash, answers: a}
+		entries[i] = entry{answers: a}
 		entrySize += entryOverhead + size
 		samples[i] = append(append(append(samples[i], a.Detail.Body...), a.Styles.Body...), a.Related.Body...)
 	}

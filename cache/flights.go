@@ -362,11 +362,11 @@ func (f *flights) land(b *builder, fl *flight, row *blob.Row) {
 	case row == nil:
 		e.cost = absentCost
 	case fl.old.same(row):
-		e.hash, e.cost, e.answers = row.Hash, fl.old.cost, fl.old.answers
+		e.cost, e.answers = fl.old.cost, fl.old.answers
 	default:
 		var size int64
 		e.answers, size = b.build(row)
-		e.hash, e.cost = row.Hash, entryOverhead+size
+		e.cost = entryOverhead + size
 	}
 	fl.entry, fl.old = e, nil
 	if f.store.Set(fl.id, e, e.cost) {

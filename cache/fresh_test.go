@@ -262,6 +262,9 @@ func TestNothingGoesBack(t *testing.T) {
 		reads(t, c, 1, 2, 0)
 		reads(t, c, 2, 0, 0)
 		db.fail(errGone)
+		reads(t, c, 1, 2, 0)
+		reads(t, c, 2, 0, 0)
+		clear(c.store.(*front).slots) // now only the old entries are left
 		refused(t, c, 1)
 		refused(t, c, 2)
 	})

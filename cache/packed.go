@@ -148,7 +148,7 @@ func (p *packed) get(id int64) (*entry, bool) {
 	if b.data, err = p.codec.unpack(b.data[:0], r.data); err != nil || len(b.data) != r.all {
 		return nil, false
 	}
-	e := &entry{stamp: r.stamp, moment: r.moment, hash: r.hash}
+	e := &entry{stamp: r.stamp, moment: r.moment}
 	row := blob.Row{ProductID: id, Version: r.version, Hash: r.hash, Contract: r.contract}
 	var size int64
 	e.answers, size = b.answers(&row, r.detail, r.styles)
@@ -229,7 +229,7 @@ func (b *builder) record(c *codec, e *entry) []byte {
 	b.data = append(append(append(b.data[:0], a.Detail.Body...), a.Styles.Body...), a.Related.Body...)
 	b.packed = c.pack(b.packed[:0], b.data)
 	r := record{
-		hash: e.hash, contract: a.Contract, stamp: e.stamp, moment: e.moment, version: a.Version,
+		hash: a.Hash, contract: a.Contract, stamp: e.stamp, moment: e.moment, version: a.Version,
 		detail: len(a.Detail.Body), styles: len(a.Styles.Body), all: len(b.data), data: b.packed,
 	}
 	b.data = r.appendTo(b.data[:0])

@@ -74,7 +74,7 @@ func TestPacked(t *testing.T) {
 	for id := int64(1); id <= 500; id++ {
 		r := realistic(id)
 		r.Contract = blob.Contract(id % 2)
-		e := &entry{stamp: p.fence.Stamp(id), moment: id * 1e9, hash: r.Hash}
+		e := &entry{stamp: p.fence.Stamp(id), moment: id * 1e9}
 		var size int64
 		e.answers, size = b.build(&r)
 		e.cost = entryOverhead + size
@@ -138,7 +138,7 @@ func TestPackedSettles(t *testing.T) {
 			p.store = s
 			r := realistic(1)
 			b := newBuilder()
-			e := &entry{stamp: p.fence.Stamp(1), hash: r.Hash}
+			e := &entry{stamp: p.fence.Stamp(1)}
 			e.answers, _ = b.build(&r)
 			p.keep(b, e)
 			if _, ok := p.get(1); !ok || s.late != 1 {

@@ -108,6 +108,7 @@ func makeAnswers(t testing.TB, p *blob.Product, contract blob.Contract, version 
 	a := &blob.Answers{
 		ProductID: p.ID,
 		Version:   version,
+		Hash:      blobs.Hash(),
 		Contract:  contract,
 		ETag:      []byte(`"` + tag + `"`),
 		GzipETag:  []byte(`"` + tag + `-gzip"`),

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 	"strconv"
@@ -200,20 +201,26 @@ func appendList(body []byte, answers []*blob.Answers, listed bool) []byte {
 	return append(body, ']')
 }
 
-// arrayTag appends the entity tag of an array: a hash of its products' tags,
-// which hold their versions and hashes, in their order. The total counts too:
+// arrayTag appends the entity tag of an array: a hash of its products' ids,
+// versions and hashes, in their order. The total counts too:
 // who is told that nothing has changed may go on showing the old number
 // of pages.
 func arrayTag(dst []byte, answers []*blob.Answers, total int64) []byte {
 	const hex = "0123456789abcdef"
 	var digest xxhash.Digest
 	digest.Reset()
-	var number [20]byte
+	var room [512]byte // many to a Write
+	part := room[:0]
 	for _, a := range answers {
-		_, _ = digest.Write(strconv.AppendInt(number[:0], a.ProductID, 10))
-		_, _ = digest.Write(a.ETag)
+		if len(part) > len(room)/2 {
+			_, _ = digest.Write(part)
+			part = room[:0]
+		}
+		for _, n := range [...]int64{a.ProductID, a.Version, a.Hash} {
+			part = binary.LittleEndian.AppendUint64(part, uint64(n))
+		}
 	}
-	_, _ = digest.Write(strconv.AppendInt(number[:0], total, 10))
+	_, _ = digest.Write(binary.LittleEndian.AppendUint64(part, uint64(total)))
 	sum := digest.Sum64()
 	dst = append(dst, '"')
 	for shift := 60; shift >= 0; shift -= 4 {

@@ -38,13 +38,18 @@ func (s *Server) limit(l net.Listener) net.Listener {
 	}
 }
 
-// Accept returns the connection as it came: fasthttp sends large bodies by
-// writev only on the connection types that it knows.
 func (l *limitedListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
-		if err != nil || !l.full() {
-			return c, err
+		if err != nil {
+			return nil, err //nolint:wrapcheck // fasthttp looks at what it is
+		}
+		if !l.full() {
+			// What speaks TLS goes on as it is, for fasthttp has to see that.
+			if _, encrypted := c.(interface{ Handshake() error }); !encrypted {
+				c = &lazyConn{Conn: c}
+			}
+			return c, nil
 		}
 		l.refused.Add(1)
 		select {

@@ -61,7 +61,7 @@ type Config struct {
 	// Storefront has a small storefront for people at /.
 	Storefront bool
 	// MaxConns bounds the open connections; 0 means 4,096. The next one is
-	// answered with 503 and closed. An idle connection holds about 21 kB of heap
+	// answered with 503 and closed. An idle connection holds about 25 kB of heap
 	// and stack (measured, after a request for styles).
 	MaxConns int
 	// Lists bounds the bytes of long lists that are being put together or sent;
@@ -93,6 +93,9 @@ const (
 	// requests; without it, one page of 500 products would pin its size in
 	// memory on every connection that ever asked for one.
 	keptBuffer = 16 << 10
+	// writeBuffer is what an answer is sent from in one piece, its header
+	// included: 99 of 100 styles are shorter.
+	writeBuffer = 8 << 10
 )
 
 // Server serves the catalogue. It is made by New.
@@ -176,6 +179,7 @@ func New(config Config) *Server {
 		Logger:          debugLog{s.log},
 		Concurrency:     s.maxConns + 1, // the listener turns away the surplus first, in better form
 		ReadBufferSize:  maxHeader,
+		WriteBufferSize: writeBuffer,
 		HeaderReceived:  s.bodyLimit,
 		ReadTimeout:     readTimeout,
 		WriteTimeout:    writeTimeout,

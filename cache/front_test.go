@@ -1,0 +1,133 @@
+package cache
+
+import (
+	"testing"
+
+	"github.com/hotshelf/hotshelf/cache/fence"
+)
+
+// watched is a store that counts what it is asked, and says so before it answers.
+type watched struct {
+	*tableStore
+	asked int
+	after func() // of the store's own look, before its answer
+}
+
+func (w *watched) Get(id int64) (*entry, bool) {
+	w.asked++
+	e, ok := w.tableStore.Get(id)
+	if w.after != nil {
+		w.after()
+	}
+	return e, ok
+}
+
+func newWatched(budget int64) (*front, *watched) {
+	w := &watched{tableStore: newTableStore()}
+	return newFront(w, new(fence.Fence), budget), w
+}
+
+// promote asks for a product until it is in front.
+func promote(t *testing.T, f *front, id int64) {
+	t.Helper()
+	for range 100 * sampledHits {
+		if s := f.slot(id).Load(); s != nil && s.id == id {
+			return
+		}
+		f.Get(id)
+	}
+	t.Fatalf("product %d does not come to the front", id)
+}
+
+func TestFrontSparesTheStore(t *testing.T) {
+	f, w := newWatched(0)
+	e := &entry{}
+	f.Set(1, e, 0)
+	const hits = 100 * sampledHits
+	for range hits {
+		if got, ok := f.Get(1); !ok || got != e {
+			t.Fatal("not there")
+		}
+	}
+	if w.asked < 40 || w.asked > 250 {
+		t.Errorf("of %d hits the store was told %d", hits, w.asked)
+	}
+	if n := testing.AllocsPerRun(100, func() { f.Get(1) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// A product that is asked for often takes the place of another, one that is
+// only looked up does not.
+func TestFrontGoesToTheWanted(t *testing.T) {
+	f, w := newWatched(0)
+	other := 1 + int64(len(f.slots))
+	f.Set(1, &entry{}, 0)
+	f.Set(other, &entry{}, 0)
+	if s := f.slot(1).Load(); s.id != 1 {
+		t.Errorf("product %d is in front", s.id)
+	}
+	promote(t, f, other)
+	w.asked = 0
+	f.Get(other)
+	if w.asked > 1 {
+		t.Errorf("asked %d times", w.asked)
+	}
+}
+
+// An entry whose stamp has ended is none, and the store may have a newer one.
+func TestFrontAsksTheFence(t *testing.T) {
+	f, w := newWatched(0)
+	f.Set(1, &entry{stamp: f.fence.Stamp(1)}, 0)
+	f.fence.Raise(1)
+	newer := &entry{stamp: f.fence.Stamp(1)}
+	_ = w.tableStore.Set(1, newer, 0)
+	if got, ok := f.Get(1); !ok || got != newer {
+		t.Errorf("%p, %v; want %p", got, ok, newer)
+	}
+}
+
+// What a reader found in the store before it was replaced does not come up
+// again, whatever else has been in its slot in between.
+func TestFrontStaysAhead(t *testing.T) {
+	for range 10 * sampledHits {
+		f, w := newWatched(0)
+		other := 1 + int64(len(f.slots))
+		f.store.Set(1, &entry{}, 0)
+		f.store.Set(other, &entry{}, 0)
+		promote(t, f, other)
+		newer := &entry{}
+		w.after = func() {
+			w.after = nil
+			f.Set(1, newer, 0)
+			promote(t, f, 1)
+			promote(t, f, other)
+		}
+		f.Get(1)
+		delete(w.m, 1)
+		if got, ok := f.Get(1); ok && got != newer {
+			t.Fatal("the old entry has come back")
+		}
+	}
+}
+
+func TestFrontIsBounded(t *testing.T) {
+	const budget = 64 << 20
+	f, _ := newWatched(budget)
+	if most := int64(len(f.slots)) * frontCost; most > budget/16 {
+		t.Errorf("%d slots for a budget of %d", len(f.slots), budget)
+	}
+	f.Set(1, &entry{cost: frontCost + 1}, frontCost+1)
+	for range 10 * sampledHits {
+		f.Get(1)
+	}
+	if s := f.slot(1).Load(); s.entry != nil {
+		t.Error("an entry too large for it is in front")
+	}
+	// It must end the smaller one that was there.
+	f.Set(2, &entry{}, 0)
+	f.Set(2, &entry{cost: frontCost + 1}, frontCost+1)
+	if s := f.slot(2).Load(); s.entry != nil {
+		t.Error("an entry that was replaced is in front")
+	}
+}
