@@ -142,7 +142,7 @@ func TestNoTableIsScanned(t *testing.T) {
 				selectBlob, selectBlobs, selectState, fmt.Sprintf(selectFeed, databaseIdentity), cleanFeed,
 				selectForWrite, selectKnown, updateProduct, insertProduct, insertFeatures, deleteFeatures, insertRelated, deleteRelated,
 				upsertStyles, deleteStyles, insertPhotos, deletePhotos, insertSKUs, deleteSKUs, updateQuantity,
-				fmt.Sprintf(selectProducts, "catalog"), upsertBlobs, insertChange, upsertWritten,
+				fmt.Sprintf(selectProducts, "catalog"), insertBlobs, updateBlobs, insertChange, upsertWritten,
 				selectListing, deleteProduct, deleteBlobs, updateRelated, selectRowsWaiting,
 			} {
 				if _, seen := p.plans[strings.TrimSpace(sql)]; !seen {

@@ -20,8 +20,7 @@ from hotshelf.feed where version > $1`
 	upsertNext = `
 insert into shelf_next.blobs (product_id, version, hash, contract, detail, styles, related)
 select n.product_id, n.version, n.hash, $1, n.detail::jsonb, n.styles::jsonb, n.related::jsonb
-from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[])
-     as n (product_id, version, hash, detail, styles, related)
+from ` + newBlobs + `
 on conflict (product_id) do update
 set version = excluded.version, hash = excluded.hash, contract = excluded.contract,
     detail = excluded.detail, styles = excluded.styles, related = excluded.related`
@@ -131,7 +130,7 @@ func (r *replay) rebuildChunk(ctx context.Context, tx pgx.Tx, ids []int64, versi
 		live[found[i].ProductID] = &found[i]
 	}
 
-	var put nextRows
+	var put shelfRows
 	var unneeded []int64
 	left := make(map[int64]bool, len(ids)) // have no rows
 	for _, id := range ids {
@@ -188,13 +187,13 @@ func sameBlobs(r *blob.Row, b *blob.Blobs) bool {
 	return true
 }
 
-// nextRows are rows for the new shelf, column by column.
-type nextRows struct {
+// shelfRows are rows for a shelf, column by column.
+type shelfRows struct {
 	ids, versions, hashes   []int64
 	detail, styles, related []string
 }
 
-func (n *nextRows) add(id, version, hash int64, b *blob.Blobs) {
-	n.ids, n.versions, n.hashes = append(n.ids, id), append(n.versions, version), append(n.hashes, hash)
-	n.detail, n.styles, n.related = append(n.detail, string(b.Detail)), append(n.styles, string(b.Styles)), append(n.related, string(b.Related))
+func (s *shelfRows) add(id, version, hash int64, b *blob.Blobs) {
+	s.ids, s.versions, s.hashes = append(s.ids, id), append(s.versions, version), append(s.hashes, hash)
+	s.detail, s.styles, s.related = append(s.detail, string(b.Detail)), append(s.styles, string(b.Styles)), append(s.related, string(b.Related))
 }

@@ -12,13 +12,18 @@ import (
 )
 
 const (
-	upsertBlobs = `
+	// Two statements, for an upsert would lock each row before it updates it.
+	insertBlobs = `
 insert into shelf.blobs (product_id, version, hash, contract, detail, styles, related)
-select n.product_id, $1, n.hash, $2, n.detail::jsonb, n.styles::jsonb, n.related::jsonb
-from unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[]) as n (product_id, hash, detail, styles, related)
-on conflict (product_id) do update
-set version = excluded.version, hash = excluded.hash, contract = excluded.contract,
-    detail = excluded.detail, styles = excluded.styles, related = excluded.related`
+select n.product_id, n.version, n.hash, $1, n.detail::jsonb, n.styles::jsonb, n.related::jsonb
+from ` + newBlobs
+	updateBlobs = `
+update shelf.blobs b
+set version = n.version, hash = n.hash, contract = $1, detail = n.detail::jsonb, styles = n.styles::jsonb, related = n.related::jsonb
+from ` + newBlobs + `
+where b.product_id = n.product_id`
+	newBlobs = `unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[])
+     as n (product_id, version, hash, detail, styles, related)`
 
 	insertChange = `insert into hotshelf.feed (version, changed, removed) values ($1, $2, $3)`
 
@@ -152,25 +157,35 @@ func (g *group) change(ctx context.Context) error {
 
 // put puts the blobs on the shelf and tells the feed.
 func (g *group) put(ctx context.Context) error {
-	n := len(g.writes)
-	ids, hashes := make([]int64, 0, n), make([]int64, 0, n)
-	detail, styles, related := make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
+	ids := make([]int64, 0, len(g.writes))
+	var fresh, known shelfRows
 	for _, w := range g.writes {
 		r := &w.done.Row
 		if r.Version == 0 {
 			return fmt.Errorf("product %d is on the shelf, but has no rows: run warm", r.ProductID)
 		}
 		w.done.Change = blob.Change{Version: g.version, Changed: []int64{r.ProductID}}
-		ids, hashes = append(ids, r.ProductID), append(hashes, r.Hash)
-		detail, styles, related = append(detail, string(r.Detail)), append(styles, string(r.Styles)), append(related, string(r.Related))
+		ids = append(ids, r.ProductID)
+		to := &known
+		if w.id == 0 {
+			to = &fresh
+		}
+		to.add(r.ProductID, r.Version, r.Hash, &blob.Blobs{Detail: r.Detail, Styles: r.Styles, Related: r.Related})
 	}
 	var b pgx.Batch
-	b.Queue(upsertBlobs, g.version, g.contract, ids, hashes, detail, styles, related)
+	g.queueBlobs(&b, insertBlobs, &fresh)
+	g.queueBlobs(&b, updateBlobs, &known)
 	queueChange(&b, ids, &blob.Change{Version: g.version, Changed: ids})
 	if err := g.tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("put products %d on the shelf: %w", ids, classify(err))
 	}
 	return nil
+}
+
+func (g *group) queueBlobs(b *pgx.Batch, statement string, s *shelfRows) {
+	if len(s.ids) > 0 {
+		b.Queue(statement, g.contract, s.ids, s.versions, s.hashes, s.detail, s.styles, s.related)
+	}
 }
 
 // queueStock queues the change of a SKU's stock.
