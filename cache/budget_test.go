@@ -132,7 +132,7 @@ func BenchmarkBudget(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p.reset(codec, 2*count, 8<<20)
+	p.reset(codec, 2*count, 8<<20, false)
 	keepRealistic(p, count)
 	build := micros(func(i int) { w.build(&rows[i]) })
 	unpack := micros(func(i int) { p.get(int64(1 + i)) })

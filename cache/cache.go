@@ -47,8 +47,9 @@ type Source interface {
 // Config says how to make a Cache.
 type Config struct {
 	// Bytes is the budget of entries and packed rows, measured as they lie on
-	// the heap. About 2 % more goes to ristretto's sketch, 512 KiB to the fence
-	// and 1 bit for each product to the ids; Go's collector wants its share on top.
+	// the heap, and of what Go's collector wants free beside them. About 2 % more
+	// goes to ristretto's sketch, 512 KiB to the fence and 1 bit for each product
+	// to the ids.
 	Bytes int64
 	// MissTimeout is how long a read waits for the database.
 	MissTimeout time.Duration
@@ -74,11 +75,13 @@ type Cache struct {
 
 	through, stale atomic.Int64 // see Stats
 
-	bytes     int64 // the budget
-	divided   int64 // the number of the load of ids for which; the loader's
+	bytes     int64        // the budget
+	usable    atomic.Int64 // of it, by entries and packed rows
+	divided   int64        // the number of the load of ids for which; the loader's
 	ristretto *ristretto.Cache[int64, *entry]
 	left      *departures
 	loader    loader
+	filler    filler
 }
 
 // New makes an empty cache, which answers blob.ErrNotReady until Load.
@@ -88,7 +91,7 @@ func New(config Config) (*Cache, error) {
 			config.Bytes, config.MissTimeout, config.MaxStaleness)
 	}
 	left := new(departures)
-	r, err := newRistretto(config.Bytes, left)
+	r, err := newRistretto(besides(config.Bytes, 0), left)
 	if err != nil {
 		return nil, err
 	}
@@ -99,10 +102,13 @@ func New(config Config) (*Cache, error) {
 
 func newCache(config Config, s store) *Cache {
 	c := &Cache{source: config.Source, limit: config.MissTimeout, bytes: config.Bytes}
-	c.store = newFront(s, &c.fence, config.Bytes)
+	front := newFront(s, &c.fence, config.Bytes)
+	c.store = front
 	c.fresh.begin(config.MaxStaleness, config.StaleIfError)
-	c.packed = newPacked(c.store, &c.fence)
-	c.flights = newFlights(config.Source, c.store, c.packed, &c.fence, &c.fresh, c.limit)
+	c.packed = newPacked(front, &c.fence)
+	c.flights = newFlights(config.Source, front, c.packed, &c.fence, &c.fresh, c.limit)
+	c.usable.Store(besides(c.bytes, 0))
+	c.filler.start(c)
 	c.loader.start(c)
 	return c
 }
@@ -112,6 +118,7 @@ func newCache(config Config, s store) *Cache {
 func (c *Cache) Close() {
 	c.flights.close()
 	c.loader.close()
+	c.filler.close()
 	if c.ristretto != nil {
 		c.ristretto.Close()
 	}
@@ -213,6 +220,8 @@ type Stats struct {
 	Evicted    int64 // entries that made room for others
 	Entries    int64 // now
 	Packed     int64 // packed rows, now
+	Filled     int64 // products that were looked up to be packed, though nobody had asked
+	Filling    bool  // there are such products still, now
 	Bytes      int64 // cost of entries and packed rows, now
 	Limit      int64 // what Bytes may be
 	Products   int64 // live products, now
@@ -243,10 +252,12 @@ func (c *Cache) Stats() Stats {
 		Waiting:    waiting,
 		Products:   products,
 		Staleness:  c.fresh.age(never),
+		Filled:     c.filler.filled.Load(),
+		Filling:    c.filler.filling(),
 	}
 	s.ReadsThrough = s.Staleness > c.fresh.bound
 	s.Packed, s.Bytes = c.packed.used()
-	s.Limit = c.bytes
+	s.Limit = c.usable.Load()
 	if c.ristretto != nil {
 		s.Bytes += c.ristretto.MaxCost() - c.ristretto.RemainingCost()
 		s.Evicted = c.left.evicted.Load()

@@ -16,17 +16,42 @@ const (
 	// fewest is how many products a catalogue has at least for which rows are
 	// packed. The entries of a smaller one fit into any budget.
 	fewest = 4 * sampled
+	// leastSpare is what the collector has at least, if that is no more than a
+	// quarter of the budget: with less it would run many times a second, to find
+	// what look-ups have left.
+	leastSpare = 24 << 20
 )
 
+// besides is what entries may take besides packed rows. The collector wants a
+// quarter free of what it has to look through, which packed rows are not: it
+// works the less the more is free.
+func besides(bytes, packed int64) int64 {
+	return min(bytes-packed-min(bytes/4, leastSpare), (bytes-packed)/4*3)
+}
+
+// apportion says what packed rows get of a budget when the products, so many,
+// take so much as an entry and packed; and whether that is enough for all of
+// them. A catalogue that fits as entries is not packed. One that fits packed,
+// and leaves a thirty-second to the entries of what is asked for most, is packed
+// as a whole. Of another the packed rows get three quarters: a byte of them
+// saves look-ups of eight times as many products as a byte of entries, and what
+// an entry saves over a packed row is a fifth of what a look-up costs.
+func apportion(bytes, count, entrySize, packedSize int64) (packed int64, whole bool) {
+	if count*entrySize <= besides(bytes, 0) {
+		return 0, false
+	}
+	packed = count*packedSize + 2*segmentSize
+	if besides(bytes, packed) >= bytes/32 {
+		return packed, true
+	}
+	return (bytes - min(bytes/4, leastSpare)) / 4 * 3, false
+}
+
 // divide divides the budget between entries and packed rows, from what a
-// sample of the catalogue takes in either form. A catalogue that fits as
-// entries is not packed. Of one that does not, the packed rows get what they
-// need, up to three quarters: a byte of them saves look-ups of eight times as
-// many products as a byte of entries, and what an entry saves over a packed row
-// is a fifth of what a look-up costs.
+// sample of the catalogue takes in either form.
 //
 // It is called when all that was cached has become outdated.
-func (c *Cache) divide(ctx context.Context, live *roaring64.Bitmap) error {
+func (c *Cache) divide(ctx context.Context, live *roaring64.Bitmap, load int64) error {
 	count := live.GetCardinality()
 	if c.ristretto == nil || count < fewest {
 		return nil
@@ -47,12 +72,13 @@ func (c *Cache) divide(ctx context.Context, live *roaring64.Bitmap) error {
 	if err != nil {
 		return err
 	}
-	entries, packed := c.bytes, int64(0)
-	if int64(count)*entrySize > c.bytes {
-		packed = min(int64(count)*packedSize+2*segmentSize, c.bytes/4*3)
-		entries -= packed
+	packed, whole := apportion(c.bytes, int64(count), entrySize, packedSize)
+	entries := besides(c.bytes, packed)
+	c.usable.Store(entries + packed)
+	c.packed.reset(codec, packed/packedSize, packed, whole)
+	if whole {
+		c.filler.wanted.Store(load)
 	}
-	c.packed.reset(codec, packed/packedSize, packed)
 	c.ristretto.UpdateMaxCost(entries)
 	if c.ristretto.RemainingCost() < 0 {
 		// It would give the room back only little by little.

@@ -49,7 +49,7 @@ const (
 // it, whose entry is the one that stays.)
 type flights struct {
 	source Source
-	store  store
+	store  *front
 	packed *packed
 	fence  *fence.Fence
 	fresh  *freshness
@@ -89,10 +89,11 @@ type flight struct {
 	moment  int64
 	started bool
 	waiters int
+	unasked bool    // by a read: the store does not need its entry
 	next    *flight // of the same product, once this one has finished
 }
 
-func newFlights(source Source, store store, packed *packed, fence *fence.Fence, fresh *freshness, limit time.Duration) *flights {
+func newFlights(source Source, store *front, packed *packed, fence *fence.Fence, fresh *freshness, limit time.Duration) *flights {
 	f := &flights{
 		source: source, store: store, packed: packed, fence: fence, fresh: fresh, limit: limit,
 		builders: packed.builders, open: make(map[int64]*flight),
@@ -112,13 +113,7 @@ func (f *flights) join(dst []*flight, oldest int64, ids ...int64) ([]*flight, er
 		return dst, fmt.Errorf("the cache is closed: %w", blob.ErrUnavailable)
 	}
 	queued := len(f.queue)
-	defer func() {
-		// One worker for what has just come: it can take all of it.
-		if len(f.queue) > queued && f.flying < maxRoundTrips {
-			f.flying++
-			f.workers.Go(f.work)
-		}
-	}()
+	defer f.staff(queued)
 	refuse := f.down && (f.flying > 0 || queued > 0)
 	for i, id := range ids {
 		fl, err := f.joinOne(id, oldest, refuse)
@@ -136,10 +131,22 @@ func (f *flights) join(dst []*flight, oldest int64, ids ...int64) ([]*flight, er
 	return dst, nil
 }
 
+// staff starts a worker where more flights wait than did before. One is enough
+// for what has just come: it can take all of it. The mutex is held.
+func (f *flights) staff(before int) {
+	if len(f.queue) > before && f.flying < maxRoundTrips {
+		f.flying++
+		f.workers.Go(f.work)
+	}
+}
+
 func (f *flights) joinOne(id, oldest int64, refuse bool) (*flight, error) {
 	f.misses.Add(1)
 	if fl := f.open[id]; fl != nil && (!fl.started || fl.moment >= oldest && f.fence.Holds(id, fl.stamp)) {
 		f.coalesced.Add(1)
+		if !fl.started {
+			fl.unasked = false
+		}
 		return fl, nil
 	}
 	// A flight may have landed between the caller's look into the store and
@@ -369,7 +376,10 @@ func (f *flights) land(b *builder, fl *flight, row *blob.Row) {
 		e.cost = entryOverhead + size
 	}
 	fl.entry, fl.old = e, nil
-	if f.store.Set(fl.id, e, e.cost) {
+	switch {
+	case fl.unasked:
+		f.store.replace(fl.id, nil)
+	case f.store.Set(fl.id, e, e.cost):
 		f.kept.Add(1)
 	}
 	close(fl.done)

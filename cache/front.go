@@ -72,17 +72,26 @@ func (f *front) Get(id int64) (*entry, bool) {
 }
 
 func (f *front) Set(id int64, e *entry, cost int64) bool {
+	if cost > frontCost {
+		f.replace(id, nil)
+	} else {
+		f.replace(id, e)
+	}
+	return f.store.Set(id, e, cost)
+}
+
+// replace ends what is in front of a product, and what a reader may be about to
+// put there. It is also for who has an entry that the store does not get.
+func (f *front) replace(id int64, e *entry) {
 	at := f.slot(id)
 	for {
 		held := at.Load()
-		next := &slot{id: id}
+		next := &slot{id, e}
 		if held != nil && held.id != id {
 			*next = *held
-		} else if cost <= frontCost {
-			next.entry = e
 		}
 		if at.CompareAndSwap(held, next) {
-			return f.store.Set(id, e, cost)
+			return
 		}
 	}
 }

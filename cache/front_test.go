@@ -111,6 +111,23 @@ func TestFrontStaysAhead(t *testing.T) {
 	}
 }
 
+// The same where what a look-up has found goes into no store.
+func TestFrontIsToldOfMore(t *testing.T) {
+	for range 10 * sampledHits {
+		f, w := newWatched(0)
+		f.store.Set(1, &entry{}, 0)
+		w.after = func() {
+			w.after = nil
+			f.replace(1, nil)
+		}
+		f.Get(1)
+		delete(w.m, 1)
+		if _, ok := f.Get(1); ok {
+			t.Fatal("the old entry has come back")
+		}
+	}
+}
+
 func TestFrontIsBounded(t *testing.T) {
 	const budget = 64 << 20
 	f, _ := newWatched(budget)

@@ -213,17 +213,40 @@ func (s *ids) page(dst []int64, offset, count int64) (page []int64, total int64,
 	if err != nil {
 		return dst, s.size, set
 	}
-	it, _ := s.iterators.Get().(*roaring64.IntIterator64)
-	if it == nil {
-		it = new(roaring64.IntIterator64)
-	}
+	it := s.iterator()
 	defer s.iterators.Put(it)
-	it.Initialize(s.live)
 	it.AdvanceIfNeeded(first)
 	for n := min(count, s.size-offset); n > 0; n-- {
 		dst = append(dst, int64(it.Next()))
 	}
 	return dst, s.size, set
+}
+
+// after appends up to count live ids from the id from on; none where the set is
+// not up to date.
+func (s *ids) after(dst []int64, from int64, count int) []int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.live == nil || s.have != s.want {
+		return dst
+	}
+	it := s.iterator()
+	defer s.iterators.Put(it)
+	it.AdvanceIfNeeded(uint64(from))
+	for ; count > 0 && it.HasNext(); count-- {
+		dst = append(dst, int64(it.Next()))
+	}
+	return dst
+}
+
+// iterator is at the first id. The mutex is held, and the set is there.
+func (s *ids) iterator() *roaring64.IntIterator64 {
+	it, _ := s.iterators.Get().(*roaring64.IntIterator64)
+	if it == nil {
+		it = new(roaring64.IntIterator64)
+	}
+	it.Initialize(s.live)
+	return it
 }
 
 // loaded says whether there is a set to read that is up to date, and how many

@@ -174,12 +174,15 @@ func (c *Cache) loadIDs(ctx context.Context, load int64) error {
 	ids.flush()
 	c.flights.answered()
 	if load != c.divided {
-		if err := c.divide(ctx, ids.live); err != nil {
+		if err := c.divide(ctx, ids.live, load); err != nil {
 			c.ids.finish(load, nil)
 			return err
 		}
 		c.divided = load
 	}
 	c.ids.finish(load, ids.live)
+	if c.filler.filling() {
+		c.filler.begin()
+	}
 	return nil
 }

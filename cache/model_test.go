@@ -387,6 +387,8 @@ func (w *world) step(rng *rand.Rand, op byte) {
 		if rng.IntN(3) == 0 {
 			time.Sleep(time.Duration(rng.Int64N(int64(modelBound))))
 		}
+	case 7:
+		go w.cache.flights.fill(context.Background(), []int64{id, modelID(int(op>>5) + 1)})
 	case 28:
 		w.poll()
 	case 29:
@@ -543,7 +545,7 @@ var modelCodec = sync.OnceValue(func() *codec {
 // pack has the cache keep packed rows, so few that they are forgotten soon.
 func (w *world) pack() {
 	w.cache.packed.size = 1000
-	w.cache.packed.reset(modelCodec(), 4, 2*1000+4*8)
+	w.cache.packed.reset(modelCodec(), 4, 2*1000+4*8, false)
 	if w.cache.packed.codec == nil {
 		panic("nothing is packed")
 	}

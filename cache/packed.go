@@ -14,10 +14,10 @@ import (
 const (
 	// segmentSize is what is forgotten at once where there is no room left.
 	segmentSize = 256 << 10
-	// keepOneIn: once it is full, one miss of so many is kept. To compress a row
-	// costs a third of what its look-up did, and is wasted where the row is
-	// forgotten before it is wanted again. What is wanted often comes often, and
-	// gets in all the same.
+	// keepOneIn: once it is full of a part of the catalogue, one miss of so many is
+	// kept. To compress a row costs a third of what its look-up did, and is wasted
+	// where the row is forgotten before it is wanted again. What is wanted often
+	// comes often, and gets in all the same.
 	keepOneIn = 8
 )
 
@@ -46,7 +46,8 @@ type packed struct {
 	segments []segment // that numbered n is at n modulo their number
 	oldest   uint32    // number of a segment
 	newest   uint32
-	size     int // of a segment
+	size     int  // of a segment
+	whole    bool // there is room for the whole catalogue
 
 	met      atomic.Int64 // misses met since it is full
 	unpacked atomic.Int64
@@ -117,10 +118,11 @@ func readRecord(b []byte) (r record) {
 }
 
 // reset forgets everything. From now on rows are compressed by c, and about so
-// many of them kept in so many bytes.
-func (p *packed) reset(c *codec, rows, bytes int64) {
+// many of them kept in so many bytes; whole says that these are all there are.
+func (p *packed) reset(c *codec, rows, bytes int64, whole bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.whole = whole
 	p.codec, p.heads, p.segments, p.oldest, p.newest = nil, nil, nil, 1, 0
 	chains := 1 << bits.Len64(uint64(rows)*3/4)
 	if segments := (int(bytes) - 8*chains) / p.size; segments >= 2 {
@@ -207,12 +209,25 @@ func (p *packed) forget(ids []int64) {
 	}
 }
 
+// lacking appends those ids to dst whose rows are not there, or are outdated;
+// full says that another one would push an older one out.
+func (p *packed) lacking(dst, ids []int64) (list []int64, full bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, id := range ids {
+		if link := p.find(id); link == nil || !p.fence.Holds(id, readRecord(link[linkSize:]).stamp) {
+			dst = append(dst, id)
+		}
+	}
+	return dst, p.codec == nil || p.full()
+}
+
 // keep packs what a look-up has found, or does not.
 func (p *packed) keep(b *builder, e *entry) {
 	p.mu.RLock()
-	codec, full := p.codec, p.full()
+	codec, part := p.codec, p.full() && !p.whole
 	p.mu.RUnlock()
-	if codec == nil || full && p.met.Add(1)%keepOneIn != 0 {
+	if codec == nil || part && p.met.Add(1)%keepOneIn != 0 {
 		return
 	}
 	bytes := b.record(codec, e)

@@ -31,7 +31,7 @@ func realisticCodec(t testing.TB) *codec {
 func filled(t testing.TB, segments int64) *packed {
 	t.Helper()
 	p := newPacked(newTableStore(), new(fence.Fence))
-	p.reset(realisticCodec(t), segments*600, segments*segmentSize+8192*segments)
+	p.reset(realisticCodec(t), segments*600, segments*segmentSize+8192*segments, false)
 	return p
 }
 
@@ -100,7 +100,7 @@ func TestPacked(t *testing.T) {
 			t.Errorf("product %d: there is %v, want %v", id, ok, want)
 		}
 	}
-	p.reset(nil, 0, 0)
+	p.reset(nil, 0, 0, false)
 	p.keep(b, entries[10])
 	if _, ok := p.get(10); ok {
 		t.Error("a product was kept after the reset")
@@ -125,7 +125,7 @@ func (s *lateStore) Wait() { s.late = 0 }
 func TestPackedSettles(t *testing.T) {
 	for name, takeAway := range map[string]func(p *packed){
 		"forget": func(p *packed) { p.forget([]int64{1}) },
-		"reset":  func(p *packed) { p.reset(nil, 0, 0) },
+		"reset":  func(p *packed) { p.reset(nil, 0, 0, false) },
 		"turn": func(p *packed) {
 			for id := int64(2); p.find(1) != nil; id++ {
 				p.append(id, make([]byte, 1000))
@@ -218,15 +218,16 @@ func TestPackedCostIsHonest(t *testing.T) {
 	runtime.KeepAlive(p)
 }
 
-// TestDivide: a catalogue that does not fit as entries is packed, answered from
-// packed rows without the database, and looked up again after a publish.
+// TestDivide: of a catalogue that does not fit, not even packed, what reads ask
+// for is packed, answered without the database, and looked up again after a
+// publish.
 func TestDivide(t *testing.T) {
 	const count = 1200
 	shelf := newShelf()
-	for id := int64(1); id <= count; id++ {
+	for id := int64(1); id <= 2*count; id++ {
 		shelf.put(realistic(id))
 	}
-	c := newSized(t, shelf, 2<<20) // as entries they take twice as much
+	c := newSized(t, shelf, 1800<<10)
 	read := func() (looked int64) {
 		t.Helper()
 		before := c.Stats().Misses
@@ -244,7 +245,7 @@ func TestDivide(t *testing.T) {
 		t.Errorf("%d products looked up again", looked)
 	}
 	s := c.Stats()
-	if s.Packed != count || s.Unpacked == 0 || s.Bytes > 2<<20 {
+	if s.Packed != count || s.Unpacked == 0 || s.Bytes > 1800<<10 || s.Filled != 0 || s.Filling {
 		t.Errorf("%+v", s)
 	}
 	t.Logf("%+v", s)
@@ -257,7 +258,7 @@ func TestDivide(t *testing.T) {
 	if _, _, err := large.Get(context.Background(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if s := large.Stats(); s.Packed != 0 || large.ristretto.MaxCost() != 64<<20 {
+	if s := large.Stats(); s.Packed != 0 || s.Filled != 0 || large.ristretto.MaxCost() != 48<<20 {
 		t.Errorf("packed, though everything fits: %+v", s)
 	}
 }

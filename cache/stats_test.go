@@ -59,7 +59,7 @@ func TestStatsAddUp(t *testing.T) {
 	if s.Entries != held || held == 0 || s.Evicted == 0 || s.Evicted >= c.left.all.Load() {
 		t.Errorf("%d entries held, %d left, %+v", held, c.left.all.Load(), s)
 	}
-	if s.Bytes > s.Limit || s.Limit != 100<<10 {
+	if s.Bytes > s.Limit || s.Limit != 75<<10 {
 		t.Errorf("bytes: %+v", s)
 	}
 	if s.Listed < 30*20 || hits == 0 || gets+s.Listed-s.Misses < hits {

@@ -22,6 +22,8 @@ type Reading struct {
 	// Entries of the cache that were made from packed rows, that made room for
 	// others, that are there; packed rows; and the bytes of both.
 	Unpacked, Evicted, Entries, Packed, Bytes, BytesLimit int64
+	Filled                                                int64
+	Filling                                               bool
 	// Look-ups, those that failed, reads turned away, products that wait.
 	Lookups, LookupsFailed, LookupsRefused, LookupsWaiting int64
 	// Of the catalogue: live products, its generation, and the rows of a load
@@ -137,6 +139,12 @@ func (s *Server) writeReading(e *exposition) {
 	e.gauge("hotshelf_cache_entries", "Entries in the cache.", float64(r.Entries))
 	e.counter("hotshelf_cache_unpacked_total", "Hits whose entry was made from a packed row.", float64(r.Unpacked))
 	e.gauge("hotshelf_cache_packed_rows", "Packed rows behind the entries.", float64(r.Packed))
+	e.counter("hotshelf_cache_filled_total", "Products looked up to be packed, though nobody had asked for them.", float64(r.Filled))
+	filling := 0.0
+	if r.Filling {
+		filling = 1
+	}
+	e.gauge("hotshelf_cache_filling", "1 while there are such products.", filling)
 	e.gauge("hotshelf_cache_bytes", "Bytes of entries and packed rows.", float64(r.Bytes))
 	e.gauge("hotshelf_cache_limit_bytes", "Bytes that entries and packed rows may have.", float64(r.BytesLimit))
 	e.counter("hotshelf_lookups_total", "Look-ups in the database, of one product or many.", float64(r.Lookups))

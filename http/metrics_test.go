@@ -192,13 +192,13 @@ func TestReading(t *testing.T) {
 	server.do("GET", "/products/4/styles") // does not exist: the cache may know that
 	server.do("GET", "/products/0/related")
 	reading = Reading{
-		Listed: 10, Missed: 5, Coalesced: 1, Evicted: 2, Entries: 3, Bytes: 4, BytesLimit: 5, Unpacked: 22, Packed: 23, Through: 6, Stale: 7,
+		Listed: 10, Missed: 5, Coalesced: 1, Evicted: 2, Entries: 3, Bytes: 4, BytesLimit: 5, Unpacked: 22, Packed: 23, Filled: 24, Filling: true, Through: 6, Stale: 7,
 		Lookups: 8, LookupsFailed: 9, LookupsRefused: 10, LookupsWaiting: 11, Products: 12, Generation: 13, RowsWaiting: 14,
 		FeedVersion: 15, FeedLag: 20, MemoryLimit: 21, Staleness: 1500 * time.Millisecond, PoolAcquired: 16, PoolIdle: 17, PoolLimit: 18, PoolWaits: 19, PoolWaited: 250 * time.Millisecond,
 	}
 	got := scrape(t, admin)
 	for name, want := range map[string]float64{
-		"cache_hits_total": 7, "cache_misses_total": 5, "cache_coalesced_total": 1, "cache_evictions_total": 2, "cache_entries": 3, "cache_bytes": 4, "cache_unpacked_total": 22, "cache_packed_rows": 23,
+		"cache_hits_total": 7, "cache_misses_total": 5, "cache_coalesced_total": 1, "cache_evictions_total": 2, "cache_entries": 3, "cache_bytes": 4, "cache_unpacked_total": 22, "cache_packed_rows": 23, "cache_filled_total": 24, "cache_filling": 1,
 		"cache_limit_bytes": 5, "cache_through_total": 6, "cache_stale_total": 7, "lookups_total": 8, "lookups_failed_total": 9, "lookups_refused_total": 10,
 		"lookups_waiting": 11, "products": 12, "generation": 13, "rows_waiting": 14, "feed_version": 15, "feed_lag": 20, "memory_limit_bytes": 21, "feed_staleness_seconds": 1.5,
 		"pool_acquired": 16, "pool_idle": 17, "pool_limit": 18, "pool_waits_total": 19, "pool_wait_seconds_total": 0.25,

@@ -69,7 +69,7 @@ const (
 	encrypted = 64 << 10
 	// mostConnections is more than a balancer opens, and few enough that a large
 	// budget goes to the cache.
-	mostConnections = 4096
+	mostConnections = 2048
 )
 
 // shares are how a budget is divided, in bytes but for the connections.
@@ -77,14 +77,12 @@ type shares struct {
 	goes        int64 // Go's memory limit, from which its collector works harder
 	connections int
 	lists       int64
-	cache       int64
+	cache       int64 // what the collector needs for it included
 }
 
 // divide gives a quarter of the budget to connections, a sixteenth to long
-// lists, less to what does not grow, and of the rest three quarters to the
-// cache: the last quarter is the collector's, which works the less the more of
-// it is free. With small budgets that costs cache, but a server that is killed
-// has none.
+// lists, less to what does not grow, and the rest to the cache. With small
+// budgets that costs cache, but a server that is killed has none.
 func (m memory) divide(tls bool) shares {
 	s := shares{goes: int64(m) - program, lists: int64(m) / 16}
 	each := int64(connection)
@@ -93,7 +91,6 @@ func (m memory) divide(tls bool) shares {
 	}
 	s.connections = int(min(int64(m)/4/each, mostConnections))
 	ids := int64(m) / 64 // a million take 125 kB where they are dense, sparse ones more
-	rest := s.goes - base - lookUps - ids - s.lists - int64(s.connections)*each
-	s.cache = rest / 4 * 3
+	s.cache = s.goes - base - lookUps - ids - s.lists - int64(s.connections)*each
 	return s
 }

@@ -31,7 +31,7 @@ func observe(blobs *cache.Cache, db *store.DB, node *node, budget memory) httpd.
 	c, pool := blobs.Stats(), db.PoolStats()
 	return httpd.Reading{
 		Listed: c.Listed, Missed: c.Misses, Coalesced: c.Coalesced, Through: c.Through, Stale: c.Stale,
-		Unpacked: c.Unpacked, Evicted: c.Evicted, Entries: c.Entries, Packed: c.Packed, Bytes: c.Bytes, BytesLimit: c.Limit,
+		Unpacked: c.Unpacked, Evicted: c.Evicted, Entries: c.Entries, Packed: c.Packed, Filled: c.Filled, Filling: c.Filling, Bytes: c.Bytes, BytesLimit: c.Limit,
 		Lookups: c.RoundTrips, LookupsFailed: c.Failed, LookupsRefused: c.Refused, LookupsWaiting: c.Waiting,
 		Products: c.Products, Generation: generation, RowsWaiting: waiting,
 		FeedVersion: node.version.Load(), FeedLag: lag, Staleness: c.Staleness,
