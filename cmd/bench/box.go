@@ -33,7 +33,8 @@ func (s *boxSuite) AfterApply() error {
 // The box, and what it has to carry.
 const (
 	boxMemory   = 1 << 30
-	boxUniform  = 10000 // requests/s
+	boxBudget   = "640MiB" // of it, for the server
+	boxUniform  = 10000    // requests/s
 	boxZipf     = 25000
 	boxSlow     = 0.1  // of a CPU
 	boxSlowRate = 1000 // requests/s
@@ -48,6 +49,9 @@ const (
 	columnKills     = "kills"
 
 	contenderBox = "the box"
+
+	// fillLimit bounds how long a start may take to fill its cache.
+	fillLimit = 15 * time.Minute
 )
 
 var boxColumns = append(append([]Column{{columnRate, "requests/s", Rate}}, latencyColumns...),
@@ -78,11 +82,15 @@ func (s *boxSuite) measure(ctx context.Context, io cli.IO) (*Figures, error) {
 		if err := s.prepare(ctx, b); err != nil {
 			return err
 		}
-		server, err := b.serverAs(ctx, b.servers, []string{"/bin/sh", "-c", group.entrance(), "sh"}, "--data-dir", b.catalogueDir(s.Products))
+		began := time.Now()
+		server, err := b.serverAs(ctx, b.servers, []string{"/bin/sh", "-c", group.entrance(), "sh"}, "--data-dir", b.catalogueDir(s.Products), "--memory", boxBudget)
 		if err != nil {
 			return err
 		}
 		b.atEnd(server.stop)
+		if err := b.filled(ctx, server, began); err != nil {
+			return err
+		}
 		if err := b.stayAside(ctx); err != nil {
 			return err
 		}
@@ -110,6 +118,35 @@ func (s *boxSuite) prepare(ctx context.Context, b *serving) error {
 		return err
 	}
 	return evict(b.catalogueDir(s.Products))
+}
+
+// filled waits until a server that was started cold has read in what it can
+// keep in memory.
+func (b *serving) filled(ctx context.Context, server *service, began time.Time) error {
+	for {
+		metrics, err := fetch(ctx, server.admin, "/metrics")
+		if err != nil {
+			return fmt.Errorf("ask the server for its metrics: %w", err)
+		}
+		text := string(metrics.Body)
+		if valueOf(text, "hotshelf_cache_filling") == 0 {
+			filled, took := valueOf(text, "hotshelf_cache_filled_total"), time.Since(began).Round(time.Second)
+			b.say("%s products were read in within %v", grouped(filled), took)
+			b.note("The load came when the server, with `--memory %s`, had read in %s products by itself, %v after its start.",
+				boxBudget, grouped(filled), took)
+			return nil
+		}
+		if time.Since(began) > fillLimit {
+			return fmt.Errorf("the server has not read in its catalogue after %v", fillLimit)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-server.done:
+			return fmt.Errorf("the server ended: %w\n%s", server.err, server.log)
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // evict takes files out of the page cache. What others have read would be
