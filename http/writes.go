@@ -27,8 +27,8 @@ type Writer interface {
 }
 
 const (
-	// maxWrites bounds the writes that have begun: one is at work in the
-	// database, the others wait for it, each with its body in memory.
+	// maxWrites bounds the writes that have begun: some are at work in the
+	// database together, the others wait for them, each with its body in memory.
 	maxWrites = 32
 	// writeLimit ends a write that takes too long. A delete of a product that
 	// 100,000 others list takes many seconds; balancers wait for a minute.

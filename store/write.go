@@ -209,8 +209,9 @@ func queueChange(b *pgx.Batch, ids []int64, c *blob.Change) {
 	b.Queue(notify)
 }
 
-// remove is the write that deletes.
-func (g *group) remove(ctx context.Context, w *write) error {
+// remove does the one write of a group that deletes.
+func (g *group) remove(ctx context.Context) error {
+	w := g.writes[0]
 	w.done.Change = blob.Change{Version: g.version, Removed: []int64{w.id}}
 	var listing []int64
 	var b pgx.Batch

@@ -187,12 +187,6 @@ type group struct {
 // nothing has happened, except with blob.ErrOutcomeUnknown; begun says that it
 // got as far as the writes themselves.
 func (db *DB) transact(ctx context.Context, writes []*write) (begun bool, err error) {
-	// The caller whose handler would have caught it waits elsewhere.
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("a write panicked: %v\n%s", cause, debug.Stack())
-		}
-	}()
 	conn, err := db.pool.Acquire(ctx)
 	if err != nil {
 		return false, fmt.Errorf("begin a write: %w", classify(err))
@@ -217,25 +211,35 @@ func (db *DB) transact(ctx context.Context, writes []*write) (begun bool, err er
 	if err != nil {
 		return false, err
 	}
-	begun = true
+	return true, g.run(ctx, state)
+}
+
+// run does what is left to do under the lock.
+func (g *group) run(ctx context.Context, state shelved) (err error) {
+	// The caller whose handler would have caught it waits elsewhere.
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("a write panicked: %v\n%s", cause, debug.Stack())
+		}
+	}()
 	for _, w := range g.writes {
 		w.done = blob.Written{Row: blob.Row{ProductID: w.id}}
 		w.err = state.allows(w)
 	}
 	steps := []func(context.Context) error{g.prepare, g.change, g.put}
-	if writes[0].remove {
-		steps = []func(context.Context) error{func(ctx context.Context) error { return g.remove(ctx, writes[0]) }}
+	if g.writes[0].remove {
+		steps = []func(context.Context) error{g.remove}
 	}
 	for _, step := range steps {
 		g.writes = slices.DeleteFunc(g.writes, func(w *write) bool { return w.err != nil })
 		if len(g.writes) == 0 {
-			return true, nil
+			return nil
 		}
 		if err := step(ctx); err != nil {
-			return true, err
+			return err
 		}
 	}
-	return true, g.commit(ctx)
+	return g.commit(ctx)
 }
 
 func (g *group) commit(ctx context.Context) error {

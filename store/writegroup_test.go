@@ -242,7 +242,7 @@ func TestLeavingAGroup(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		for _, w := range leave {
-			w.ctx = ctx
+			w.ctx = ctx //nolint:fatcontext // each has the same one
 		}
 		lock(`select pg_advisory_lock($1)`)
 		over := make(chan struct{})

@@ -11,8 +11,8 @@ import (
 
 // selectProducts gives one row a product, its lists as arrays in the order of
 // their ids: sorted once for each list, not once for each of its arrays.
-// Prices are in hundredths. So any number of products are one
-// statement, whose rows are read one by one. The rows are those of a schema.
+// Prices are in hundredths. So any number of products are one statement, whose
+// rows are read one by one. The rows are those of a schema.
 const selectProducts = `
 select p.id, p.name, p.slogan, p.description, p.category, (p.default_price * 100)::bigint,
        f.feature, f.value, r.related_id,
