@@ -24,10 +24,16 @@ const (
 	maxBatch = 512
 	// batchBytes bounds it too: of rows longer than 8 KiB fewer travel together.
 	batchBytes = 4 << 20
-	// maxWaiting is how many products may wait to travel. A database that
-	// answers ten thousand a second takes 0.4 s for them, so whoever waits
-	// has a chance to be served within the time limit of a miss.
+	// maxWaiting is how many products may wait to travel at most: as many as a
+	// database that answers ten thousand a second takes 0.4 s for.
 	maxWaiting = 4096
+	// waitShare of the time limit of a miss is what its wait to travel may take,
+	// and its travel as much again. How many may wait follows from that (room): a
+	// look-up that comes too late for whoever waited is work lost, and where there
+	// is too much to do, soon all of them are.
+	waitShare = 3
+	// leastWaiting keeps a database going that only takes long for the first.
+	leastWaiting = 32 * maxRoundTrips
 )
 
 // flights looks up what the store does not have. However many callers want a
@@ -66,6 +72,7 @@ type flights struct {
 	open   map[int64]*flight // the newest flight of each product
 	queue  []*flight         // those that no worker has taken yet
 	flying int               // workers
+	room   int               // how many may be in the queue
 	// rowBytes is the length of a row, on average over a full batch or so.
 	rowBytes int
 	closed   bool
@@ -98,6 +105,7 @@ func newFlights(source Source, store *front, packed *packed, fence *fence.Fence,
 		source: source, store: store, packed: packed, fence: fence, fresh: fresh, limit: limit,
 		builders: packed.builders, open: make(map[int64]*flight),
 	}
+	f.room = maxWaiting
 	f.base, f.stop = context.WithCancel(context.Background())
 	f.landed = make(chan struct{})
 	close(f.landed)
@@ -159,7 +167,7 @@ func (f *flights) joinOne(id, oldest int64, refuse bool) (*flight, error) {
 	if refuse {
 		return nil, fmt.Errorf("look up product %d while the database does not answer: %w", id, blob.ErrUnavailable)
 	}
-	if len(f.queue) >= maxWaiting {
+	if len(f.queue) >= f.room {
 		return nil, fmt.Errorf("look up product %d: %w", id, blob.ErrOverloaded)
 	}
 	fl := &flight{id: id, old: old, done: make(chan struct{})}
@@ -233,7 +241,7 @@ func (f *flights) take(batch []*flight) []*flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	taken, moment := 0, f.fresh.now()
-	limit := max(min(maxBatch, batchBytes/max(f.rowBytes, 1)), 1)
+	limit := f.batch()
 	for _, fl := range f.queue {
 		if len(batch) == limit {
 			break
@@ -255,6 +263,26 @@ func (f *flights) take(batch []*flight) []*flight {
 	return batch
 }
 
+// batch is how many travel together at most. The mutex is held.
+func (f *flights) batch() int {
+	return max(min(maxBatch, batchBytes/max(f.rowBytes, 1), f.room/maxRoundTrips), 1)
+}
+
+// makeRoom adapts how many may wait to how long so many have travelled.
+func (f *flights) makeRoom(travelled int, took int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	room := min(int64(travelled)*maxRoundTrips*int64(f.limit/waitShare)/max(took, 1), maxWaiting)
+	switch {
+	case room > int64(f.room):
+		f.room = int(room)
+	case travelled >= f.batch() || took > int64(f.limit/waitShare):
+		// Else more of them would hardly have taken longer. By half at most: the
+		// database may only have held its breath.
+		f.room = max(int(room), f.room/2, leastWaiting)
+	}
+}
+
 // forget ends the joining of a flight. The mutex is held.
 func (f *flights) forget(fl *flight) {
 	if f.open[fl.id] == fl {
@@ -270,7 +298,11 @@ func (f *flights) fly(b *builder, batch []*flight) {
 	}
 	f.trips.Add(1)
 	ctx, cancel := context.WithTimeout(f.base, f.limit)
+	began := f.fresh.now()
 	rows, err := f.source.Lookup(ctx, ids)
+	if err == nil || ctx.Err() != nil {
+		f.makeRoom(len(ids), f.fresh.now()-began)
+	}
 	err = f.explain(ctx, err, len(ids))
 	cancel()
 
