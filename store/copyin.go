@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,41 +14,39 @@ import (
 // copyWriter streams rows into one COPY … FROM STDIN (FORMAT binary), whose
 // layout is in PostgreSQL's manual under COPY, "Binary Format".
 type copyWriter struct {
-	buf  []byte
-	pipe *io.PipeWriter
+	buf []byte
 	*copying
 }
 
 // copying is a COPY under way.
 type copying struct {
-	done chan struct{} // closed when it has ended
-	rows int64         // valid after done
-	err  error         // valid after done
+	*copyQueue
+	rows int64 // valid after done
+	err  error // valid after done
 }
 
 // copyBuffer is how much is encoded before it is handed to the connection.
 const copyBuffer = 64 << 10
 
 // startCopy begins the COPY on conn, which it uses until the writer's close.
-func startCopy(ctx context.Context, conn *pgx.Conn, sql string) *copyWriter {
-	r, pipe := io.Pipe()
-	w := &copyWriter{buf: make([]byte, 0, copyBuffer+copyBuffer/4), pipe: pipe, copying: &copying{done: make(chan struct{})}}
-	w.buf = append(w.buf, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
+// Writers may be ahead of it by so many buffers.
+func startCopy(ctx context.Context, conn *pgx.Conn, sql string, ahead int) *copyWriter {
+	w := &copyWriter{copying: &copying{copyQueue: newCopyQueue(ahead)}}
+	w.buf = append(emptyBuffer(), "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
 	go func() {
-		defer close(w.done)
-		tag, err := conn.PgConn().CopyFrom(ctx, r, sql)
-		w.rows, w.err = tag.RowsAffected(), err
 		// Whoever still writes gets the reason instead of waiting for ever.
-		_ = r.CloseWithError(errCopyEnded)
+		defer close(w.done)
+		tag, err := conn.PgConn().CopyFrom(ctx, w.copyQueue, sql)
+		w.rows, w.err = tag.RowsAffected(), err
 	}()
 	return w
 }
 
+func emptyBuffer() []byte { return make([]byte, 0, copyBuffer+copyBuffer/4) }
+
 // beside returns another writer into the same COPY. Each hands over whole rows,
 // and the first one's close ends the COPY.
-func (w *copyWriter) beside() *copyWriter {
-	return &copyWriter{buf: make([]byte, 0, cap(w.buf)), pipe: w.pipe, copying: w.copying}
-}
+func (w *copyWriter) beside() *copyWriter { return &copyWriter{buf: emptyBuffer(), copying: w.copying} }
 
 var errCopyEnded = errors.New("the copy has ended")
 
@@ -133,10 +130,8 @@ func (w *copyWriter) endRow() error {
 }
 
 func (w *copyWriter) flush() error {
-	_, err := w.pipe.Write(w.buf)
-	w.buf = w.buf[:0]
-	if err != nil {
-		<-w.done
+	var ok bool
+	if w.buf, ok = w.put(w.buf); !ok {
 		return w.failure()
 	}
 	return nil
@@ -155,7 +150,7 @@ func (w *copyWriter) close() (int64, error) {
 	if err := w.flush(); err != nil {
 		return 0, err
 	}
-	_ = w.pipe.Close()
+	close(w.full)
 	<-w.done
 	if w.err != nil {
 		return 0, classify(w.err)
@@ -165,7 +160,7 @@ func (w *copyWriter) close() (int64, error) {
 
 // abort makes the COPY fail and waits for that. After close it does nothing.
 func (w *copyWriter) abort() {
-	_ = w.pipe.CloseWithError(errors.New("given up"))
+	w.given.Do(func() { close(w.giveUp) })
 	<-w.done
 }
 

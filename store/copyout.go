@@ -19,15 +19,16 @@ func (r *Rows) Next() bool {
 	if len(r.data) < 2 {
 		return false
 	}
-	n := int(uint16(bigEndian(r.data[:2])))
+	n := int(r.data[0])<<8 | int(r.data[1])
 	r.data = r.data[2:]
 	if n > len(r.fields) { // the trailer, -1
 		r.data = ""
 		return false
 	}
 	for i := range n {
-		length := int32(bigEndian(r.data[:4]))
-		r.data = r.data[4:]
+		d := r.data
+		length := int32(d[0])<<24 | int32(d[1])<<16 | int32(d[2])<<8 | int32(d[3])
+		r.data = d[4:]
 		if r.null[i] = length < 0; r.null[i] {
 			r.fields[i] = ""
 			continue
@@ -82,6 +83,10 @@ func (r *Rows) Price(i int) blob.Price {
 
 // bigEndian reads an unsigned number of up to eight bytes.
 func bigEndian(s string) uint64 {
+	if len(s) == 8 { // most are
+		return uint64(s[0])<<56 | uint64(s[1])<<48 | uint64(s[2])<<40 | uint64(s[3])<<32 |
+			uint64(s[4])<<24 | uint64(s[5])<<16 | uint64(s[6])<<8 | uint64(s[7])
+	}
 	var v uint64
 	for i := range len(s) {
 		v = v<<8 | uint64(s[i])

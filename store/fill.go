@@ -13,10 +13,18 @@ const (
 	// In one transaction with the copy, its rows can be frozen, which saves
 	// rewriting them when they are first read; and a PostgreSQL that needs no
 	// write-ahead log for more than a crash writes none.
-	truncateShelfNext = `begin; truncate shelf_next.blobs`
+	//
+	// Its commit waits until all is on disk. With backend_flush_after most is
+	// written while the COPY goes on, and readers meet no burst at the end.
+	truncateShelfNext = `begin; set local backend_flush_after = '2MB'; truncate shelf_next.blobs`
 	copyShelfNext     = `
 copy shelf_next.blobs (product_id, version, hash, contract, detail, styles, related) from stdin (format binary, freeze)`
 )
+
+// copyAhead is how many buffers the lanes of a warm may be ahead of the COPY,
+// 2 MB in all. They build much faster than it takes: without room both would wait
+// for it, then both read, and it would wait for them.
+const copyAhead = 32
 
 // filling is the transaction that fills the new shelf: one COPY, that several
 // writers feed.
@@ -34,7 +42,7 @@ func (db *DB) startFilling(ctx context.Context) (*filling, error) {
 		closeConn(conn)
 		return nil, fmt.Errorf("fill the new shelf: %w", classify(err))
 	}
-	f := &filling{conn, startCopy(ctx, conn, copyShelfNext)}
+	f := &filling{conn, startCopy(ctx, conn, copyShelfNext, copyAhead)}
 	// The format's head has to be ahead of all rows.
 	if err := f.copy.flush(); err != nil {
 		f.abort()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/hotshelf/hotshelf/blob"
 )
@@ -75,6 +76,20 @@ func (l *lane) goneBefore(live *cursor, id int64) error {
 // merge puts products together from the ordered streams.
 type merge struct {
 	products, features, styles, related, photos, skus *cursor
+
+	ids []int64 // of the rows in the list that is being filled
+}
+
+// place adds a row to a list, in which they are in the order of their ids.
+func place[T any](m *merge, list []T, id int64, row T) []T {
+	at := len(list)
+	if m.ids = m.ids[:at]; at == 0 || m.ids[at-1] < id {
+		m.ids = append(m.ids, id)
+		return append(list, row)
+	}
+	at, _ = slices.BinarySearch(m.ids, id)
+	m.ids = slices.Insert(m.ids, at, id)
+	return slices.Insert(list, at, row)
 }
 
 // next fills p with the next product, whose memory it reuses; false at the end.
@@ -91,11 +106,11 @@ func (m *merge) next(p *blob.Product) bool {
 	p.Features = p.Features[:0]
 	for ; m.features.owner == p.ID; m.features.advance() {
 		r := m.features.rows
-		p.Features = append(p.Features, blob.Feature{Name: r.Text(1), Value: r.Text(2), HasValue: !r.Null(2)})
+		p.Features = place(m, p.Features, r.Int(3), blob.Feature{Name: r.Text(1), Value: r.Text(2), HasValue: !r.Null(2)})
 	}
 	p.Related = p.Related[:0]
 	for ; m.related.owner == p.ID; m.related.advance() {
-		p.Related = append(p.Related, m.related.rows.Int(1))
+		p.Related = place(m, p.Related, m.related.rows.Int(2), m.related.rows.Int(1))
 	}
 	styles := p.Styles[:cap(p.Styles)]
 	p.Styles = p.Styles[:0]
@@ -119,12 +134,13 @@ func (m *merge) style(s *blob.Style) {
 
 	s.Photos = s.Photos[:0]
 	for ; m.photos.owner == s.ID; m.photos.advance() {
-		s.Photos = append(s.Photos, blob.Photo{URL: m.photos.rows.Text(1), ThumbnailURL: m.photos.rows.Text(2)})
+		r := m.photos.rows
+		s.Photos = place(m, s.Photos, r.Int(3), blob.Photo{URL: r.Text(1), ThumbnailURL: r.Text(2)})
 	}
 	s.SKUs = s.SKUs[:0]
 	for ; m.skus.owner == s.ID; m.skus.advance() {
 		r := m.skus.rows
-		s.SKUs = append(s.SKUs, blob.SKU{ID: r.Int(1), Size: r.Text(2), Quantity: r.Int(3)})
+		s.SKUs = place(m, s.SKUs, r.Int(1), blob.SKU{ID: r.Int(1), Size: r.Text(2), Quantity: r.Int(3)})
 	}
 }
 

@@ -30,13 +30,14 @@ type Rows interface {
 }
 
 // Reader reads streams for the products from lo to hi, ordered by product,
-// then style, then row:
+// then style. Styles of one product are in the order of their ids; features,
+// related, photos and SKUs of one owner come in any:
 //
 //	products  id, name, slogan, description, category, default_price
-//	features  product_id, feature, value
+//	features  product_id, feature, value, id
 //	styles    product_id, id, name, sale_price, original_price, default_style
-//	related   product_id, related_id
-//	photos    style_id, url, thumbnail_url
+//	related   product_id, related_id, id
+//	photos    style_id, url, thumbnail_url, id
 //	skus      style_id, id, size, quantity
 //	shelf     product_id, version, hash: what is live
 //	blobs     product_id, version, hash, contract, detail, styles, related:

@@ -59,7 +59,8 @@ func (w *shelfWriter) Close() error { return nil }
 func (w *shelfWriter) Abort()       { w.s.aborted.Add(1) }
 
 // streams are the rows of three products: one with everything, one with
-// nothing, and one whose styles' ids are below those of the first.
+// nothing, and one whose styles' ids are below those of the first. Rows of one
+// owner are not in the order of their ids.
 func testStreams() map[string][][]any {
 	return map[string][][]any{
 		"products": {
@@ -67,15 +68,15 @@ func testStreams() map[string][][]any {
 			{int64(5), "Bare", "", "", "", blob.Price(1)},
 			{int64(9), "Last", "", "", "", blob.Price(2)},
 		},
-		"features": {{int64(1), "Fabric", "Canvas"}, {int64(1), "Sole", nil}, {int64(9), "Cut", "Loose"}},
+		"features": {{int64(1), "Sole", nil, int64(8)}, {int64(1), "Fabric", "Canvas", int64(5)}, {int64(9), "Cut", "Loose", int64(2)}},
 		"styles": {
 			{int64(1), int64(30), "Green", nil, blob.Price(140_00), true},
 			{int64(1), int64(31), "Blue", blob.Price(100_00), blob.Price(140_00), false},
 			{int64(9), int64(7), "Grey", nil, blob.Price(2), false},
 		},
-		"related": {{int64(1), int64(9)}, {int64(1), int64(5)}},
-		"photos":  {{int64(30), "u1", "t1"}, {int64(30), "u2", "t2"}, {int64(7), "u3", "t3"}},
-		"skus":    {{int64(30), int64(1), "XL", int64(15)}, {int64(30), int64(2), "XL", int64(4)}, {int64(31), int64(3), "S", int64(1)}},
+		"related": {{int64(1), int64(5), int64(4)}, {int64(1), int64(9), int64(3)}},
+		"photos":  {{int64(30), "u2", "t2", int64(7)}, {int64(30), "u1", "t1", int64(6)}, {int64(7), "u3", "t3", int64(1)}},
+		"skus":    {{int64(30), int64(2), "XL", int64(4)}, {int64(30), int64(1), "XL", int64(15)}, {int64(31), int64(3), "S", int64(1)}},
 		"shelf":   {},
 	}
 }
@@ -157,6 +158,25 @@ func TestBuild(t *testing.T) {
 	}
 	if !strings.Contains(first.put[5], `"style_id":null`) || !strings.Contains(first.put[9], `"url":"u3"`) {
 		t.Errorf("products 5 and 9:\n%s\n%s", first.put[5], first.put[9])
+	}
+}
+
+// TestPlace: whatever order the rows of one owner come in, their ids order them,
+// also behind a longer list.
+func TestPlace(t *testing.T) {
+	var m merge
+	for _, ids := range [][]int64{{1, 2, 3, 4, 5}, {5, 4, 3, 2, 1}, {3, 5, 1, 4, 2}, {2, 1}, {7}, {}} {
+		var got []int64
+		for _, id := range ids {
+			got = place(&m, got, id, -id)
+		}
+		want := slices.Sorted(slices.Values(ids))
+		for i := range want {
+			want[i] = -want[i]
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%v became %v", ids, got)
+		}
 	}
 }
 
