@@ -42,9 +42,9 @@ func TestOverload(t *testing.T) {
 		each   time.Duration // for a product
 		demand int64         // times what the database can
 	}{
-		{"fast database, 4 times", 250 * time.Microsecond, 4},
-		{"slow database, 4 times", time.Millisecond, 4},
-		{"slow database, 10 times", time.Millisecond, 10},
+		{"fast database, 4 times", 500 * time.Microsecond, 4},
+		{"slow database, 4 times", 2 * time.Millisecond, 4},
+		{"slow database, 10 times", 2 * time.Millisecond, 10},
 		{"very slow database, 4 times", 10 * time.Millisecond, 4},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
