@@ -112,7 +112,7 @@ func (c *Cache) fill(ctx context.Context) {
 func (f *flights) fill(ctx context.Context, ids []int64) bool {
 	flown := make([]*flight, 0, len(ids))
 	f.mu.Lock()
-	if f.closed || f.down || len(f.queue) > maxWaiting/2 {
+	if f.closed || f.down || len(f.queue) > f.room/2 {
 		f.mu.Unlock()
 		return false
 	}
