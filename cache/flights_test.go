@@ -95,6 +95,48 @@ func TestLeavingDoesNotCancelOthers(t *testing.T) {
 	})
 }
 
+// What waits beside other look-ups is shared among them, but for what came
+// together.
+func TestFairBatches(t *testing.T) {
+	bubble(t, 500*time.Millisecond, func(t *testing.T, c *Cache, db *slow) {
+		ctx := context.Background()
+		go func() { _, _, _ = c.Get(ctx, 1) }()
+		synctest.Wait()
+		if _, err := c.flights.join(nil, anyAge, ascending(1000, 200)...); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if trips := db.looked(); len(trips) != 2 {
+			t.Errorf("%d look-ups, want one for what came together", len(trips)-1)
+		}
+		for id := range int64(maxRoundTrips) {
+			go func() { _, _, _ = c.Get(ctx, id+2) }()
+			synctest.Wait()
+		}
+		const waiting = 30 * maxRoundTrips
+		for id := range int64(waiting) {
+			go func() { _, _, _ = c.Get(ctx, 100+id) }()
+		}
+		time.Sleep(time.Minute)
+		var got []int
+		for _, trip := range db.looked() {
+			got = append(got, len(trip))
+		}
+		for i, n := range got {
+			if want := waiting / maxRoundTrips; i >= maxRoundTrips && (n < fairBatch || n > want+1) {
+				t.Errorf("look-ups of %v products, want %d each", got, want)
+			}
+		}
+	})
+}
+
+func ascending(from, count int64) (ids []int64) {
+	for id := from; id < from+count; id++ {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
 func TestFlightThatEverybodyLeftIsNotFlown(t *testing.T) {
 	bubble(t, 500*time.Millisecond, func(t *testing.T, c *Cache, db *slow) {
 		for id := range int64(maxRoundTrips) {
