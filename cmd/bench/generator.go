@@ -19,6 +19,9 @@ type plan struct {
 	rate     float64
 	duration time.Duration
 	next     requestMaker
+	// inTurn uses the connections in turn: the server ends those that are idle,
+	// as under a slow load most would be.
+	inTurn bool
 }
 
 // grace is how long after a run's end its last answers are waited for.

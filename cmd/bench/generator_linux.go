@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -109,8 +110,12 @@ func (c *client) run(ctx context.Context, p plan) (*outcome, error) {
 			} else if now >= p.duration {
 				break
 			}
-			i := c.free[len(c.free)-1]
-			c.free = c.free[:len(c.free)-1]
+			at := len(c.free) - 1
+			if p.inTurn {
+				at = 0
+			}
+			i := c.free[at]
+			c.free = slices.Delete(c.free, at, at+1)
 			sent++
 			if err := c.send(i, due, p.next, o); err != nil {
 				return nil, err

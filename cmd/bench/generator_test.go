@@ -105,6 +105,24 @@ func TestOpenLoopDoesNotOmit(t *testing.T) {
 	}
 }
 
+// TestInTurn: however slow the load, no connection stays unused.
+func TestInTurn(t *testing.T) {
+	c, err := dial(answering(t, okay), 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	o, err := c.run(t.Context(), plan{rate: 1000, duration: 10 * time.Millisecond, next: asks("/"), inTurn: true})
+	if err != nil || o.requests != 10 {
+		t.Fatalf("%d requests, %v", o.requests, err)
+	}
+	for i := range c.conns {
+		if c.conns[i].need == 0 {
+			t.Errorf("connection %d got no answer", i)
+		}
+	}
+}
+
 func TestFailuresAreCounted(t *testing.T) {
 	cases := []struct {
 		name, answer, want string

@@ -138,7 +138,7 @@ func (b *warmBench) beside(ctx context.Context, c *client, name string, p progra
 	next := mix(b.Products, source(1), uniform(source(2)))
 	var sum outcome
 	for {
-		o, err := c.run(ctx, plan{rate: groupRate, duration: time.Second, next: next})
+		o, err := c.run(ctx, plan{rate: groupRate, duration: time.Second, next: next, inTurn: true})
 		if err != nil {
 			return errors.Join(err, (<-ended).err)
 		}
