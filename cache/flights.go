@@ -129,9 +129,15 @@ func (f *flights) join(dst []*flight, oldest int64, ids ...int64) ([]*flight, er
 	}
 	queued := len(f.queue)
 	defer f.staff(queued)
-	refuse := f.down && (f.flying > 0 || queued > 0)
+	busy := f.flying > 0 || queued > 0
+	refuse, room := f.down && busy, f.room
+	if !busy {
+		// How long others took says nothing now: a page may be longer than what
+		// there is room for, and nobody else may come to find out the new pace.
+		room = maxWaiting
+	}
 	for i, id := range ids {
-		fl, err := f.joinOne(id, oldest, refuse)
+		fl, err := f.joinOne(id, oldest, refuse, room)
 		if err != nil {
 			f.refused.Add(1)
 			f.misses.Add(int64(len(ids) - 1 - i)) // the rest were none less
@@ -158,7 +164,7 @@ func (f *flights) staff(before int) {
 	}
 }
 
-func (f *flights) joinOne(id, oldest int64, refuse bool) (*flight, error) {
+func (f *flights) joinOne(id, oldest int64, refuse bool, room int) (*flight, error) {
 	f.misses.Add(1)
 	if fl := f.open[id]; fl != nil && (!fl.started || fl.moment >= oldest && f.fence.Holds(id, fl.stamp)) {
 		f.coalesced.Add(1)
@@ -177,7 +183,7 @@ func (f *flights) joinOne(id, oldest int64, refuse bool) (*flight, error) {
 	if refuse {
 		return nil, fmt.Errorf("look up product %d while the database does not answer: %w", id, blob.ErrUnavailable)
 	}
-	if len(f.queue) >= f.room {
+	if len(f.queue) >= room {
 		return nil, fmt.Errorf("look up product %d: %w", id, blob.ErrOverloaded)
 	}
 	fl := &flight{id: id, old: old, done: make(chan struct{})}

@@ -83,3 +83,25 @@ func TestOverload(t *testing.T) {
 		})
 	}
 }
+
+// TestRoomForAPage: after a time without answers a page is looked up, however
+// little room there is left, and though nobody else comes to make more.
+func TestRoomForAPage(t *testing.T) {
+	bubble(t, time.Hour, func(t *testing.T, c *Cache, db *slow) {
+		for id := int64(1); id <= 8; id++ {
+			if _, _, err := c.Get(context.Background(), id); !errors.Is(err, blob.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		const count = 500
+		if c.flights.room >= count {
+			t.Fatalf("there is room for %d", c.flights.room)
+		}
+		db.takes = time.Millisecond
+		page, _, _, err := c.Page(context.Background(), nil, 0, count)
+		if err != nil || len(page) != count {
+			t.Errorf("%d products, %v", len(page), err)
+		}
+	})
+}
