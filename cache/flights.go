@@ -339,8 +339,10 @@ func (f *flights) fly(b *builder, batch []*flight) {
 	f.weigh(rows)
 	f.packed.forget(ids)
 	for _, fl := range batch {
-		if fl.old == nil { // which may have been unpacked meanwhile
-			fl.old, _ = f.store.Get(fl.id)
+		if fl.old == nil || !f.fence.Holds(fl.id, fl.old.stamp) {
+			if e, ok := f.store.Get(fl.id); ok { // it may have been unpacked meanwhile
+				fl.old = e
+			}
 		}
 	}
 	// As a map, for the rows come in any order and the ids of a page are many.

@@ -1,8 +1,11 @@
 package cache
 
 import (
+	"context"
 	"testing"
+	"time"
 
+	"github.com/hotshelf/hotshelf/blob"
 	"github.com/hotshelf/hotshelf/cache/fence"
 )
 
@@ -147,4 +150,72 @@ func TestFrontIsBounded(t *testing.T) {
 	if s := f.slot(2).Load(); s.entry != nil {
 		t.Error("an entry that was replaced is in front")
 	}
+}
+
+// announced is a store that says which entry it is about to take.
+type announced struct {
+	*tableStore
+	before func(e *entry)
+}
+
+func (a *announced) Set(id int64, e *entry, cost int64) bool {
+	if a.before != nil {
+		a.before(e)
+	}
+	return a.tableStore.Set(id, e, cost)
+}
+
+// What was unpacked while a look-up was under way ends with what that finds ahead
+// of the feed, also where the look-up knew of an entry that had ended already.
+func TestUnpackedDoesNotComeBack(t *testing.T) {
+	ctx := context.Background()
+	const other = 3 // has the same slot
+	shelf, a := newShelf(row(1, 1), row(other, 1)), &announced{tableStore: newTableStore()}
+	c := newCache(Config{Source: shelf, MissTimeout: time.Second, MaxStaleness: time.Hour}, a)
+	defer c.Close()
+	if err := c.Load(ctx, 0); err != nil {
+		t.Fatal(err)
+	}
+	c.packed.reset(realisticCodec(t), 100, 4*segmentSize, true)
+	landed := func() {
+		t.Helper()
+		eventually(t, func() bool {
+			c.flights.mu.Lock()
+			defer c.flights.mu.Unlock()
+			return c.flights.flying == 0
+		})
+	}
+	reads(t, c, 1, 1, 0)
+	landed()
+	c.Apply(blob.Change{Version: 2, Changed: []int64{1 + fence.Stripes}})
+	if !c.flights.fill(ctx, []int64{1}) {
+		t.Fatal("not filled")
+	}
+	landed()
+
+	reads(t, c, other, 1, 0)
+	promote(t, c.flights.store, other)
+
+	// This reader has looked for it before it was filled in.
+	shelf.during = func(context.Context, []int64) error {
+		if e, good := c.hit(1, 0); !good || e.answers.Version != 1 {
+			t.Errorf("hit %v, %v", e, good)
+		}
+		shelf.put(row(1, 3))
+		a.before = func(e *entry) {
+			for range 100 * sampledHits { // others read what is to be replaced
+				c.store.Get(1)
+			}
+		}
+		return nil
+	}
+	joined, err := c.flights.join(nil, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := c.flights.wait(ctx, joined[0], nil); err != nil || e.answers.Version != 3 {
+		t.Fatal(e, err)
+	}
+	shelf.during, a.before = nil, nil
+	reads(t, c, 1, 3, 0)
 }
