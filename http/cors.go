@@ -35,7 +35,7 @@ func (c *cors) mark(ctx *fasthttp.RequestCtx) {
 	} else {
 		h.SetCanonical(headerVary, varyEncodingOrigin)
 	}
-	origin := ctx.Request.Header.PeekBytes(headerOrigin)
+	origin := ctx.Request.Header.PeekCanonical(headerOrigin)
 	for _, allowed := range c.origins {
 		if string(origin) == allowed {
 			h.SetCanonical(headerAllowOrigin, origin)

@@ -157,7 +157,7 @@ func missing(ids []int64, found []*blob.Answers) []byte {
 func (s *Server) join(ctx *fasthttp.RequestCtx, answers []*blob.Answers, total int64, listed bool, at *place) {
 	var hex [18]byte
 	tag := arrayTag(hex[:0], answers, total)
-	if held := ctx.Request.Header.PeekBytes(headerIfNoneMatch); held != nil && heldTag(held, tag, tag) != nil {
+	if held := ctx.Request.Header.PeekCanonical(headerIfNoneMatch); held != nil && heldTag(held, tag, tag) != nil {
 		notModified(ctx, tag)
 		return
 	}

@@ -46,11 +46,11 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r readRoute, segment []byte) {
 // body out.
 func answer(ctx *fasthttp.RequestCtx, a *blob.Answers, body *blob.Answer) {
 	form, tag := body.Body, a.ETag
-	zipped := body.Zip != nil && acceptsGzip(ctx.Request.Header.PeekBytes(headerAccept))
+	zipped := body.Zip != nil && acceptsGzip(ctx.Request.Header.PeekCanonical(headerAccept))
 	if zipped {
 		tag = a.GzipETag
 	}
-	if held := ctx.Request.Header.PeekBytes(headerIfNoneMatch); held != nil {
+	if held := ctx.Request.Header.PeekCanonical(headerIfNoneMatch); held != nil {
 		if tag := heldTag(held, tag, a.ETag); tag != nil {
 			notModified(ctx, tag)
 			return

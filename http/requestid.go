@@ -13,7 +13,7 @@ const maxRequestID = 128
 // identify gives an answer its X-Request-Id: the request's own, else one drawn
 // here where somebody may ask about it later: for errors and writes.
 func (s *Server) identify(ctx *fasthttp.RequestCtx) {
-	if given := ctx.Request.Header.PeekBytes(headerRequestID); validRequestID(given) {
+	if given := ctx.Request.Header.PeekCanonical(headerRequestID); validRequestID(given) {
 		ctx.Response.Header.SetCanonical(headerRequestID, given)
 	} else if ctx.Response.StatusCode() >= fasthttp.StatusBadRequest || !ctx.IsGet() && !ctx.IsHead() && !ctx.IsOptions() {
 		requestID(ctx)
@@ -25,7 +25,7 @@ func requestID(ctx *fasthttp.RequestCtx) string {
 	h := &ctx.Response.Header
 	id := h.PeekBytes(headerRequestID)
 	if id == nil {
-		if id = ctx.Request.Header.PeekBytes(headerRequestID); !validRequestID(id) {
+		if id = ctx.Request.Header.PeekCanonical(headerRequestID); !validRequestID(id) {
 			// The highest bit makes it 16 digits.
 			id = strconv.AppendUint(nil, rand.Uint64()|1<<63, 16)
 		}
