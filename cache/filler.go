@@ -112,7 +112,9 @@ func (c *Cache) fill(ctx context.Context) {
 func (f *flights) fill(ctx context.Context, ids []int64) bool {
 	flown := make([]*flight, 0, len(ids))
 	f.mu.Lock()
-	if f.closed || f.down || len(f.queue) > f.room/2 {
+	// Of a database that is down it may be the one that finds out when it is back:
+	// perhaps nobody reads.
+	if f.closed || f.down && (f.flying > 0 || len(f.queue) > 0) || len(f.queue) > f.room/2 {
 		f.mu.Unlock()
 		return false
 	}
