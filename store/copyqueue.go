@@ -41,20 +41,20 @@ func (q *copyQueue) put(b []byte) (empty []byte, ok bool) {
 	case empty = <-q.free:
 		return empty[:0], true
 	default:
-		return make([]byte, 0, cap(b)), true
+		return emptyBuffer(), true
 	}
 }
 
 // Read gives the connection what was put, up to the end of the queue.
 func (q *copyQueue) Read(p []byte) (int, error) {
 	for len(q.rest) == 0 {
-		if q.read != nil {
+		if cap(q.read) > 0 && cap(q.read) <= 2*copyBuffer { // one that a large row has grown is not kept
 			select {
 			case q.free <- q.read:
 			default:
 			}
-			q.read = nil
 		}
+		q.read = nil
 		select {
 		case <-q.giveUp:
 			return 0, errGivenUp
