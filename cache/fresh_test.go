@@ -321,6 +321,21 @@ func TestListWithoutTheFeed(t *testing.T) {
 	})
 }
 
+// What a page of newly loaded ids leaves out is gone for other reads too, though
+// the feed has not told of it yet.
+func TestGoneFromTheList(t *testing.T) {
+	node(t, func(t *testing.T, c *Cache, db *slow) {
+		reads(t, c, 99, 1, 0)
+		time.Sleep(testBound)
+		polled := time.Now()
+		db.remove(99)
+		time.Sleep(time.Nanosecond)
+		pageIs(t, c, 0, 100)
+		c.Fresh(polled)
+		reads(t, c, 99, 0, 0)
+	})
+}
+
 // After a publish the list goes on with the ids that it has for as long as they
 // can't be too old, though the feed is followed.
 func TestListAfterAPublish(t *testing.T) {

@@ -173,7 +173,10 @@ func (s *ids) begin(now int64) int64 {
 
 // finish ends the load that begin numbered. live is nil where it failed. A
 // load that was overtaken by a newer wish is thrown away.
-func (s *ids) finish(load int64, live *roaring64.Bitmap) {
+//
+// It may be ahead of the feed. So raise is called for each id that is gone, before
+// a page shows it: what a page has left out must not come up again by itself.
+func (s *ids) finish(load int64, live *roaring64.Bitmap, raise func(id int64)) {
 	var size int64
 	if live != nil {
 		size = int64(live.GetCardinality())
@@ -181,6 +184,11 @@ func (s *ids) finish(load int64, live *roaring64.Bitmap) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if live != nil && load == s.want {
+		if s.live != nil {
+			for gone := roaring64.AndNot(s.live, live).Iterator(); gone.HasNext(); {
+				raise(int64(gone.Next()))
+			}
+		}
 		s.live, s.size, s.have, s.moment = live, size, load, s.begun
 		s.ready.Store(true)
 		for _, e := range s.noted {

@@ -24,7 +24,7 @@ func reload(s *ids, live ...int64) {
 		c.add(id)
 	}
 	c.flush()
-	s.finish(load, c.live)
+	s.finish(load, c.live, func(int64) {})
 }
 
 func all(s *ids) []int64 {
@@ -95,7 +95,7 @@ func TestLoadThatWasOvertaken(t *testing.T) {
 	stale := newCollector()
 	stale.add(2)
 	stale.flush()
-	s.finish(load, stale.live)
+	s.finish(load, stale.live, func(int64) {})
 	if current, _ := s.loaded(); current || !slices.Equal(all(s), []int64{1}) {
 		t.Errorf("current %v, ids %v: the overtaken load was taken", current, all(s))
 	}

@@ -49,16 +49,17 @@ func (s *rampSuite) measure(ctx context.Context, io cli.IO) (*Figures, error) {
 		if err := errors.Join(b.stayAside(ctx), db.pin(b.servers)); err != nil {
 			return err
 		}
-		client, err := dial(server.addr, connections)
-		if err != nil {
-			return err
-		}
-		defer client.close()
 		random := source(4)
 		for _, r := range routes {
 			next := r.of(s.Products, uniform(random))
 			for _, rate := range rampRates {
-				o, err := client.run(ctx, plan{rate: rate, duration: s.Phase, next: next})
+				// No more than are used: a server closes those that say nothing at first.
+				client, err := dial(server.addr, min(connections, int(rate)))
+				if err != nil {
+					return err
+				}
+				o, err := client.run(ctx, plan{rate: rate, duration: s.Phase, next: next, inTurn: true})
+				client.close()
 				if err != nil {
 					return err
 				}
