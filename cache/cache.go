@@ -16,7 +16,8 @@
 //     The exception is a Load, which is for a database that did go back.
 //   - Answers that are returned together are of one contract.
 //   - Answers are built once and never changed.
-//   - A hit takes no lock of ours and allocates nothing.
+//   - A hit takes no lock of ours, and allocates nothing but the slot of an entry
+//     that comes to the front.
 package cache
 
 import (
