@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -19,33 +20,42 @@ select count(*), array(
 from hotshelf.written`
 
 	// What an import would do to the products and prices that are live. Moved
-	// are prices that change by more than half of what they are.
+	// are prices that change by more than half of what they are. The rows come
+	// from bothProducts and bothStyles, or of some products from someProducts
+	// and someStyles.
 	compareProducts = `
-select count(n.id), count(o.id), count(*) filter (where o.id is null), count(*) filter (where n.id is null),
+select count(*) filter (where o.id is null), count(*) filter (where n.id is null),
        count(*) filter (where n.default_price > o.default_price), count(*) filter (where n.default_price < o.default_price),
        count(*) filter (where abs(n.default_price - o.default_price) * 2 > o.default_price)
-from catalog.products o full join catalog_next.products n using (id)`
+from %s`
 	compareStyles = `
-select count(o.id), count(*) filter (where n.id is null), count(n.id) filter (where o.id is not null),
+select count(*) filter (where n.id is null),
        count(*) filter (where n.original_price > o.original_price or n.sale_price > o.sale_price),
        count(*) filter (where n.original_price < o.original_price or n.sale_price < o.sale_price),
        count(*) filter (where abs(n.original_price - o.original_price) * 2 > o.original_price or abs(n.sale_price - o.sale_price) * 2 > o.sale_price)
-from catalog.styles o full join catalog_next.styles n using (id)`
+from %s`
+	bothProducts = `catalog.products o full join catalog_next.products n using (id)`
+	bothStyles   = `catalog.styles o full join catalog_next.styles n using (id)`
+	someProducts = `
+(select * from catalog.products where id = any($1)) o full join (select * from catalog_next.products where id = any($1)) n using (id)`
+	someStyles = `
+(select * from catalog.styles where product_id = any($1)) o full join (select * from catalog_next.styles where product_id = any($1)) n using (id)`
+	countLiveStyles = `select count(*) from catalog.styles`
 	// From the statistics, for it is a share of them that matters: the load has
 	// just made those of the new tables.
 	compareRows = `
 select c.relname, greatest(c.reltuples, 0)::bigint, greatest(n.reltuples, 0)::bigint
 from pg_class c join pg_class n using (relname)
 where c.relnamespace = 'catalog'::regnamespace and n.relnamespace = 'catalog_next'::regnamespace
-  and c.relname in ('features', 'related', 'photos', 'skus') order by c.relname`
+  and c.relkind = 'r' order by c.relname`
 	largestMoves = `
 select product_id, style_id, old, new from (
     (select id as product_id, 0::bigint as style_id, (o.default_price * 100)::bigint as old, (n.default_price * 100)::bigint as new
-     from catalog.products o join catalog_next.products n using (id) where o.default_price <> n.default_price
+     from %s where o.default_price <> n.default_price
      order by greatest((o.default_price + 0.01) / (n.default_price + 0.01), (n.default_price + 0.01) / (o.default_price + 0.01)) desc, id limit 10)
     union all
     (select n.product_id, id, (o.original_price * 100)::bigint, (n.original_price * 100)::bigint
-     from catalog.styles o join catalog_next.styles n using (id) where o.original_price <> n.original_price
+     from %s where o.original_price <> n.original_price
      order by greatest((o.original_price + 0.01) / (n.original_price + 0.01), (n.original_price + 0.01) / (o.original_price + 0.01)) desc, id limit 10)
 ) moves
 order by greatest((old + 1.0) / (new + 1), (new + 1.0) / (old + 1)) desc, product_id, style_id limit 10`
@@ -123,30 +133,57 @@ type Move struct {
 	New     blob.Price `json:"new"` // hundredths
 }
 
+// LostRows says of each table how many rows fewer it has in the load that waits,
+// about. It reads no rows.
+func (w *Warm) LostRows(ctx context.Context) (all []Lost, err error) {
+	rows, err := w.lock.Query(ctx, compareRows)
+	if err != nil {
+		return nil, fmt.Errorf("compare the import's tables with those that are live: %w", classify(err))
+	}
+	var l Lost
+	var next int64
+	_, err = pgx.ForEachRow(rows, []any{&l.Table, &l.Live, &next}, func() error {
+		l.Gone = max(l.Live-next, 0)
+		all = append(all, l)
+		return nil
+	})
+	return all, classify(err)
+}
+
 // Impact compares the load that waits with what is live.
-func (w *Warm) Impact(ctx context.Context) (i Impact, err error) {
-	err = w.lock.QueryRow(ctx, compareProducts).Scan(&i.Products, &i.Live, &i.New, &i.Gone, &i.Prices.Up, &i.Prices.Down, &i.Prices.Moved)
+func (w *Warm) Impact(ctx context.Context) (Impact, error) {
+	return w.impact(ctx, bothProducts, bothStyles)
+}
+
+// ImpactOf is the same where it is known which products differ, are new or gone.
+// Prices are in the blobs, so those of all others are as they were, and there is
+// no need to read them.
+func (w *Warm) ImpactOf(ctx context.Context, differ []int64) (Impact, error) {
+	return w.impact(ctx, someProducts, someStyles, append([]int64{}, differ...))
+}
+
+func (w *Warm) impact(ctx context.Context, products, styles string, args ...any) (i Impact, err error) {
+	err = w.lock.QueryRow(ctx, fmt.Sprintf(compareProducts, products), args...).
+		Scan(&i.New, &i.Gone, &i.Prices.Up, &i.Prices.Down, &i.Prices.Moved)
 	if err == nil {
+		i.Products, i.Live = w.Products, w.Products-i.New+i.Gone
 		i.Prices.Compared = i.Live - i.Gone
-		styles := Lost{Table: "styles"}
-		err = w.lock.QueryRow(ctx, compareStyles).Scan(&styles.Live, &styles.Gone, &i.Styles.Compared, &i.Styles.Up, &i.Styles.Down, &i.Styles.Moved)
-		i.Rows = append(i.Rows, styles)
+		lost := Lost{Table: "styles"}
+		err = w.lock.QueryRow(ctx, fmt.Sprintf(compareStyles, styles), args...).Scan(&lost.Gone, &i.Styles.Up, &i.Styles.Down, &i.Styles.Moved)
+		if err == nil {
+			err = w.lock.QueryRow(ctx, countLiveStyles).Scan(&lost.Live)
+		}
+		i.Styles.Compared = lost.Live - lost.Gone
+		i.Rows = append(i.Rows, lost)
+	}
+	if err == nil {
+		var lost []Lost
+		lost, err = w.LostRows(ctx)
+		i.Rows = append(i.Rows, slices.DeleteFunc(lost, func(l Lost) bool { return l.Table == "products" || l.Table == "styles" })...)
 	}
 	var rows pgx.Rows
 	if err == nil {
-		rows, err = w.lock.Query(ctx, compareRows)
-	}
-	if err == nil {
-		var l Lost
-		var next int64
-		_, err = pgx.ForEachRow(rows, []any{&l.Table, &l.Live, &next}, func() error {
-			l.Gone = max(l.Live-next, 0)
-			i.Rows = append(i.Rows, l)
-			return nil
-		})
-	}
-	if err == nil {
-		rows, err = w.lock.Query(ctx, largestMoves)
+		rows, err = w.lock.Query(ctx, fmt.Sprintf(largestMoves, products, styles), args...)
 	}
 	if err == nil {
 		i.Largest, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Move])

@@ -3,6 +3,7 @@ package warm
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hotshelf/hotshelf/blob"
 )
@@ -56,6 +57,9 @@ type Target struct {
 	Version int64 // for products that are new or differ
 	All     bool  // also put those that are as they were, with their version
 	Writer  func(ctx context.Context) (Writer, error)
+	// Many is called once, as soon as so many products differ that Lists will
+	// not be complete; its error ends the build.
+	Many func(ctx context.Context) error
 }
 
 // Build builds the blobs of all products and puts those that differ from what
@@ -74,6 +78,8 @@ type builder struct {
 	source *Source
 	target *Target
 
+	differ atomic.Int64 // products so far
+
 	mu    sync.Mutex
 	found Summary
 	lists Lists
@@ -84,13 +90,14 @@ func (b *builder) open(ctx context.Context) (sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &differences{of: b, writer: w}, nil
+	return &differences{of: b, writer: w, many: func() error { return b.target.Many(ctx) }}, nil
 }
 
 // differences is the sink of one lane of a build.
 type differences struct {
 	of     *builder
 	writer Writer
+	many   func() error
 	found  Summary
 	lists  Lists
 }
@@ -112,6 +119,9 @@ func (d *differences) product(id int64, b *blob.Blobs, live Rows) error {
 	}
 	if version == d.of.target.Version {
 		list(&d.lists.Changed, id)
+		if err := d.differs(); err != nil {
+			return err
+		}
 	}
 	return d.writer.Put(id, version, hash, d.of.source.Contract, b)
 }
@@ -119,6 +129,14 @@ func (d *differences) product(id int64, b *blob.Blobs, live Rows) error {
 func (d *differences) gone(id int64) error {
 	d.found.Removed++
 	list(&d.lists.Removed, id)
+	return d.differs()
+}
+
+// differs counts a product that differs, is new or gone.
+func (d *differences) differs() error {
+	if d.of.differ.Add(1) == maxListed+1 {
+		return d.many()
+	}
 	return nil
 }
 

@@ -235,6 +235,36 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
+// TestMany: one product more than are listed is told of, once and beside the
+// build, which can end there.
+func TestMany(t *testing.T) {
+	boom := errors.New("boom")
+	for products, want := range map[int64]int64{maxListed: 0, maxListed + 1: 1, maxListed + 500: 1} {
+		for _, fails := range []bool{false, true} {
+			streams := map[string][][]any{} // without rows, so that all are gone
+			for id := range products {
+				streams["shelf"] = append(streams["shelf"], []any{id + 1, int64(1), int64(1)})
+			}
+			var told atomic.Int64
+			target := into(&shelf{put: map[int64]string{}})
+			target.Many = func(context.Context) error {
+				told.Add(1)
+				if fails {
+					return boom
+				}
+				return nil
+			}
+			_, lists, err := Build(t.Context(), source(streams), target)
+			if told.Load() != want || errors.Is(err, boom) != (fails && want > 0) {
+				t.Errorf("%d products differ: told %d times, want %d: %v", products, told.Load(), want, err)
+			}
+			if err == nil && lists.Complete != (want == 0) {
+				t.Errorf("%d products differ: complete: %v", products, lists.Complete)
+			}
+		}
+	}
+}
+
 func TestFew(t *testing.T) {
 	for s, want := range map[Summary]bool{
 		{Built: 100, Unchanged: 95, Changed: 2, New: 2, Removed: 1}: true,

@@ -37,27 +37,51 @@ func (s Share) String() string { return strconv.FormatFloat(float64(s), 'f', -1,
 
 func (s Share) exceeded(part, whole int64) bool { return float64(part)*100 > float64(s)*float64(whole) }
 
-// guard says what an import would change, and refuses what nobody has said is
-// meant. A first import and a sample give way without a question.
-func (r *warmRun) guard(ctx context.Context) error {
+// refuseWritten refuses an import that would take writes back, before anything
+// is built.
+func (r *warmRun) refuseWritten(ctx context.Context) error {
+	if r.job.DiscardWrites {
+		return nil
+	}
+	err := r.warm.RefuseWritten(ctx)
+	if errors.Is(err, store.ErrWritten) {
+		return fmt.Errorf("%w; --discard-writes says that this is meant", err)
+	}
+	return err
+}
+
+// guardEarly is the guard before anything is built, for an import that has lost
+// too much by what is known of its tables without reading them.
+func (r *warmRun) guardEarly(ctx context.Context) error {
 	if !r.warm.ReplacesImport() {
 		return nil
 	}
-	if !r.job.DiscardWrites {
-		if err := r.warm.RefuseWritten(ctx); errors.Is(err, store.ErrWritten) {
-			return fmt.Errorf("%w; --discard-writes says that this is meant", err)
-		} else if err != nil {
-			return err
+	lost, err := r.warm.LostRows(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range lost {
+		if r.job.Guard.MaxGone.exceeded(l.Gone, l.Live) {
+			return r.guard(ctx, r.warm.Impact)
 		}
 	}
-	i, err := r.warm.Impact(ctx)
+	return nil
+}
+
+// guard finds out what an import would change, and refuses what nobody has said
+// is meant. A first import and a sample give way without a question. Where few
+// products differ, it is asked when the build has found them, and looks at those
+// alone; where many do, as soon as that shows, so that an import that is broken
+// is not built to its end.
+func (r *warmRun) guard(ctx context.Context, impact func(context.Context) (store.Impact, error)) error {
+	if !r.warm.ReplacesImport() || r.report.Impact != nil {
+		return nil
+	}
+	i, err := impact(ctx)
 	if err != nil {
 		return err
 	}
 	r.report.Impact = &i
-	if !r.job.Quiet {
-		r.tellImpact(i)
-	}
 	if r.job.Accept {
 		return nil
 	}
@@ -86,7 +110,12 @@ func (r *warmRun) guard(ctx context.Context) error {
 	return nil
 }
 
-func (r *warmRun) tellImpact(i store.Impact) {
+// tellImpact says what the guard has found.
+func (r *warmRun) tellImpact() {
+	i := r.report.Impact
+	if i == nil || r.job.Quiet {
+		return
+	}
 	fmt.Fprintf(r.io.Stdout, "the import has %d products, %d are live: %d new, %d gone\n", i.Products, i.Live, i.New, i.Gone)
 	fmt.Fprintf(r.io.Stdout, "prices of products: %d up, %d down; of styles: %d up, %d down\n", i.Prices.Up, i.Prices.Down, i.Styles.Up, i.Styles.Down)
 	for _, l := range i.Rows {

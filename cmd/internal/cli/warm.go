@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,7 +97,11 @@ type warmRun struct {
 
 // all builds every product.
 func (r *warmRun) all(ctx context.Context) error {
-	if err := r.guard(ctx); err != nil {
+	if err := r.refuseWritten(ctx); err != nil {
+		return err
+	}
+	if err := r.guardEarly(ctx); err != nil {
+		r.tellImpact()
 		return err
 	}
 	// What is in a shelf is in one contract, and a first one has nothing to
@@ -113,8 +118,15 @@ func (r *warmRun) all(ctx context.Context) error {
 		Version: r.warm.Version,
 		All:     r.job.Full,
 		Writer:  func(ctx context.Context) (warm.Writer, error) { return r.warm.Writer(ctx) },
+		Many:    func(ctx context.Context) error { return r.guard(ctx, r.warm.Impact) },
 	})
+	if err == nil && lists.Complete {
+		err = r.guard(ctx, func(ctx context.Context) (store.Impact, error) {
+			return r.warm.ImpactOf(ctx, slices.Concat(lists.Changed, lists.Removed))
+		})
+	}
 	progress.Close()
+	r.tellImpact()
 	if err != nil {
 		return err
 	}

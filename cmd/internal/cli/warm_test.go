@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -350,6 +351,49 @@ func TestGuard(t *testing.T) {
 			verified(t, db)
 		})
 	}
+}
+
+// TestImpactOfDifferences: what an import would do is the same whether all
+// products are compared or those that differ.
+func TestImpactOfDifferences(t *testing.T) {
+	t.Parallel()
+	db, dir, _ := live(t, 100)
+	edit(t, dir, "product.csv", func(lines []string) []string {
+		lines[3], lines[7] = price(lines[3], "0.01"), price(lines[7], "9999")
+		// Product 100 goes, and its id comes back as another one's.
+		lines[99] = "1" + lines[99]
+		return lines
+	})
+	edit(t, dir, "styles.csv", func(lines []string) []string {
+		for i, line := range lines[:20] {
+			f := strings.Split(line, ",")
+			switch n := len(f); i % 4 {
+			case 0:
+				f[n-2] = "7.5" // the original price
+			case 1:
+				f[n-3] = "3" // on sale
+			case 2:
+				f[1] = "50" // another product's
+			}
+			lines[i] = strings.Join(f, ",")
+		}
+		return append(lines[:30], lines[33:]...)
+	})
+	load(t, db, dir)
+	w, err := db.BeginWarm(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := w.Impact(t.Context())
+	w.Close()
+	if err != nil || all.Gone != 1 || all.New != 1 || all.Prices.Moved < 2 || all.Styles.Up+all.Styles.Down < 5 || all.Rows[0].Gone < 3 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	got := warmed(t, db, WarmJob{Accept: true})
+	if got.Impact == nil || !reflect.DeepEqual(*got.Impact, all) {
+		t.Errorf("of the differences %+v\nof all %+v", got.Impact, all)
+	}
+	verified(t, db)
 }
 
 // TestVerifyFindsWhatIsWrong: a blob that was changed behind hotshelf's back is
