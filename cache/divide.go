@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 
@@ -20,6 +22,10 @@ const (
 	// quarter of the budget: with less it would run many times a second, to find
 	// what look-ups have left.
 	leastSpare = 24 << 20
+	// The sample is measured so many products at a time, which takes up to a
+	// millisecond, and then as long nothing is done.
+	measuredAtOnce = 32
+	measureRest    = time.Millisecond
 )
 
 // besides is what entries may take besides packed rows. The collector wants a
@@ -29,17 +35,18 @@ func besides(bytes, packed int64) int64 {
 	return min(bytes-packed-min(bytes/4, leastSpare), (bytes-packed)/4*3)
 }
 
-// apportion says what packed rows get of a budget when the products, so many,
-// take so much as an entry and packed; and whether that is enough for all of
-// them. A catalogue that fits as entries is not packed. One that fits packed,
-// and leaves a thirty-second to the entries of what is asked for most, is packed
-// as a whole. Of another the packed rows get three quarters: a byte of them
-// saves look-ups of eight times as many products as a byte of entries, and what
-// an entry saves over a packed row is a fifth of what a look-up costs.
-func apportion(bytes, count, entrySize, packedSize int64) (packed int64, whole bool) {
-	if count*entrySize <= besides(bytes, 0) {
-		return 0, false
-	}
+// fits says whether so many products fit as entries, of this size. They are not
+// packed then.
+func fits(bytes, count, entrySize int64) bool { return count*entrySize <= besides(bytes, 0) }
+
+// apportion says what packed rows get of a budget that the catalogue does not fit
+// into as entries; and whether that is enough for all of them. A catalogue that
+// fits packed, and leaves a thirty-second to the entries of what is asked for
+// most, is packed as a whole. Of another the packed rows get three quarters: a
+// byte of them saves look-ups of eight times as many products as a byte of
+// entries, and what an entry saves over a packed row is a fifth of what a look-up
+// costs.
+func apportion(bytes, count, packedSize int64) (packed int64, whole bool) {
 	packed = count*packedSize + 2*segmentSize
 	if besides(bytes, packed) >= bytes/32 {
 		return packed, true
@@ -68,18 +75,28 @@ func (c *Cache) divide(ctx context.Context, live *roaring64.Bitmap, load int64) 
 	if err != nil {
 		return fmt.Errorf("look up a sample of %d products: %w", len(ids), err)
 	}
-	codec, entrySize, packedSize, err := measure(rows)
+	entries, entrySize, err := makeEntries(ctx, rows)
 	if err != nil {
 		return err
 	}
-	packed, whole := apportion(c.bytes, int64(count), entrySize, packedSize)
-	entries := besides(c.bytes, packed)
-	c.usable.Store(entries + packed)
-	c.packed.reset(codec, packed/packedSize, packed, whole)
-	if whole {
-		c.filler.wanted.Store(load)
+	var packed int64
+	if fits(c.bytes, int64(count), entrySize) {
+		c.packed.reset(nil, 0, 0, false)
+	} else {
+		codec, packedSize, err := makeCodec(ctx, entries)
+		if err != nil {
+			return err
+		}
+		var whole bool
+		packed, whole = apportion(c.bytes, int64(count), packedSize)
+		c.packed.reset(codec, packed/packedSize, packed, whole)
+		if whole {
+			c.filler.wanted.Store(load)
+		}
 	}
-	c.ristretto.UpdateMaxCost(entries)
+	room := besides(c.bytes, packed)
+	c.usable.Store(room + packed)
+	c.ristretto.UpdateMaxCost(room)
 	if c.ristretto.RemainingCost() < 0 {
 		// It would give the room back only little by little.
 		c.ristretto.Clear()
@@ -87,28 +104,52 @@ func (c *Cache) divide(ctx context.Context, live *roaring64.Bitmap, load int64) 
 	return nil
 }
 
-// measure makes a codec for products like these, and says how many bytes one
-// takes as an entry and packed.
-func measure(rows []blob.Row) (c *codec, entrySize, packedSize int64, err error) {
+// makeEntries makes entries of a sample, and says how many bytes one takes.
+func makeEntries(ctx context.Context, rows []blob.Row) (entries []entry, size int64, err error) {
 	if len(rows) == 0 {
-		return nil, 0, 0, fmt.Errorf("look up a sample of products: none is there: %w", blob.ErrUnavailable)
+		return nil, 0, fmt.Errorf("look up a sample of products: none is there: %w", blob.ErrUnavailable)
 	}
 	b := newBuilder()
-	samples := make([][]byte, len(rows))
-	entries := make([]entry, len(rows))
+	entries = make([]entry, len(rows))
 	for i := range rows {
-		a, size := b.build(&rows[i])
-		entries[i] = entry{answers: a}
-		entrySize += entryOverhead + size
-		samples[i] = append(append(append(samples[i], a.Detail.Body...), a.Styles.Body...), a.Related.Body...)
+		if err := letOthers(ctx, i); err != nil {
+			return nil, 0, err
+		}
+		a, bytes := b.build(&rows[i])
+		entries[i].answers = a
+		size += entryOverhead + bytes
+	}
+	return entries, size / int64(len(rows)), nil
+}
+
+// makeCodec makes a codec for products like these, and says how many bytes one
+// takes packed.
+func makeCodec(ctx context.Context, entries []entry) (c *codec, size int64, err error) {
+	samples := make([][]byte, len(entries))
+	for i := range entries {
+		a := entries[i].answers
+		samples[i] = slices.Concat(a.Detail.Body, a.Styles.Body, a.Related.Body)
 	}
 	if c, err = newCodec(samples, dictionarySize, packLevel); err != nil {
-		return nil, 0, 0, err
+		return nil, 0, err
 	}
+	b := newBuilder()
 	for i := range entries {
-		packedSize += int64(linkSize + len(b.record(c, &entries[i])))
+		if err := letOthers(ctx, i); err != nil {
+			return nil, 0, err
+		}
+		size += int64(linkSize + len(b.record(c, &entries[i])))
 	}
-	n := int64(len(rows))
 	// A twentieth more, for what lies dead between the others; and the chain.
-	return c, entrySize / n, packedSize*21/20/n + 12, nil
+	return c, size*21/20/int64(len(entries)) + 12, nil
+}
+
+// letOthers pauses before the n-th product now and then, for the reads that come
+// after a publish. On one processor Go's scheduler looks for requests that have
+// come in when nothing else can run, or after 10 ms; so it takes a sleep.
+func letOthers(ctx context.Context, n int) error {
+	if n%measuredAtOnce == 0 && !pause(ctx, measureRest) {
+		return fmt.Errorf("measure a sample of products: %w", context.Cause(ctx))
+	}
+	return nil
 }

@@ -174,7 +174,10 @@ func TestApportion(t *testing.T) {
 		{"does not fit by far", 3 << 20, 50_000_000, true, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			packed, whole := apportion(tc.budget, tc.count, entrySize, packedSize)
+			packed, whole := int64(0), false
+			if !fits(tc.budget, tc.count, entrySize) {
+				packed, whole = apportion(tc.budget, tc.count, packedSize)
+			}
 			if packed > 0 != tc.packed || whole != tc.whole {
 				t.Errorf("%d bytes packed, whole %v", packed, whole)
 			}

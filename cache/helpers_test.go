@@ -224,6 +224,17 @@ func realistic(id int64) blob.Row {
 	return blob.Row{ProductID: id, Version: id, Hash: b.Hash(), Detail: jsonb(b.Detail), Styles: jsonb(b.Styles), Related: jsonb(b.Related)}
 }
 
+// measure makes a codec for products like these, and says how many bytes one
+// takes in either form.
+func measure(rows []blob.Row) (c *codec, entrySize, packedSize int64, err error) {
+	entries, entrySize, err := makeEntries(context.Background(), rows)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	c, packedSize, err = makeCodec(context.Background(), entries)
+	return c, entrySize, packedSize, err
+}
+
 // tableStore keeps everything at once.
 type tableStore struct {
 	mu sync.Mutex
