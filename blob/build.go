@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"math/bits"
 	"slices"
 	"strconv"
 
@@ -227,11 +228,8 @@ func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	start := 0
-	for i := range len(s) {
+	for i := plain(s, 0); i < len(s); i = plain(s, i+1) {
 		ch := s[i]
-		if ch >= ' ' && ch != '"' && ch != '\\' {
-			continue
-		}
 		b = append(b, s[start:i]...)
 		start = i + 1
 		switch ch {
@@ -253,4 +251,24 @@ func appendString(b []byte, s string) []byte {
 	}
 	b = append(b, s[start:]...)
 	return append(b, '"')
+}
+
+// plain is where the first byte from i on needs an escape, or the end. Eight
+// bytes are looked at together.
+func plain(s string, i int) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(s); i += 8 {
+		x := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		quote, slash := x^('"'*ones), x^('\\'*ones)
+		// The high bit of a byte that is below ' ', or 0 where it was a quote or a
+		// backslash. A byte above such a one may have it too, but none below.
+		if found := ((x-' '*ones)&^x | (quote-ones)&^quote | (slash-ones)&^slash) & high; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(s) && s[i] >= ' ' && s[i] != '"' && s[i] != '\\' {
+		i++
+	}
+	return i
 }

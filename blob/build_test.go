@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -195,5 +197,35 @@ func TestContractNames(t *testing.T) {
 	}
 	if _, err := ParseContract("Pulsar"); err == nil {
 		t.Error("an unknown contract was taken")
+	}
+}
+
+// TestEscapes: whatever is around it and wherever it stands, a byte is escaped
+// where PostgreSQL does it, and only there.
+func TestEscapes(t *testing.T) {
+	for length := range 20 {
+		for at := range length {
+			for ch := range 256 {
+				for _, around := range []string{"a", " ", "\xc3", "\x7f"} {
+					s := strings.Repeat(around, at) + string([]byte{byte(ch)}) + strings.Repeat(around, length-at-1)
+					want := string([]byte{byte(ch)})
+					switch escape := strings.IndexByte("\b\f\n\r\t", byte(ch)); {
+					case ch == '"' || ch == '\\':
+						want = `\` + want
+					case escape >= 0:
+						want = `\` + "bfnrt"[escape:escape+1]
+					case ch < ' ':
+						want = fmt.Sprintf(`\u%04x`, ch)
+					}
+					want = `"` + strings.Replace(s, string([]byte{byte(ch)}), want, 1) + `"`
+					if around == string([]byte{byte(ch)}) {
+						want = `"` + s + `"`
+					}
+					if got := string(appendString(nil, s)); got != want {
+						t.Fatalf("%q: got %q, want %q", s, got, want)
+					}
+				}
+			}
+		}
 	}
 }
