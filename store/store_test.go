@@ -316,6 +316,23 @@ func TestOlderSchema(t *testing.T) {
 	}
 }
 
+// TestWorkerCompressesQuickly: page images of load and warm take lz4 where
+// PostgreSQL was built with it.
+func TestWorkerCompressesQuickly(t *testing.T) {
+	conn, err := open(t, pg.Database(t)).worker(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeConn(conn)
+	var can bool
+	var is string
+	err = conn.QueryRow(t.Context(), `
+select coalesce('lz4' = any(enumvals), false), setting from pg_settings where name = 'wal_compression'`).Scan(&can, &is)
+	if err != nil || can != (is == "lz4") {
+		t.Errorf("lz4 is there: %v, setting %q, %v", can, is, err)
+	}
+}
+
 func TestOpenNamesNoSecret(t *testing.T) {
 	for _, url := range []string{
 		"postgres://shop:hunter2@127.0.0.1:1/shop",
