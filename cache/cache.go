@@ -27,6 +27,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/dgraph-io/ristretto/v2"
 
 	"github.com/hotshelf/hotshelf/blob"
@@ -103,11 +104,12 @@ func New(config Config) (*Cache, error) {
 
 func newCache(config Config, s store) *Cache {
 	c := &Cache{source: config.Source, limit: config.MissTimeout, bytes: config.Bytes}
+	c.ids.fence, c.ids.live = &c.fence, roaring64.New()
 	front := newFront(s, &c.fence, config.Bytes)
 	c.store = front
 	c.fresh.begin(config.MaxStaleness, config.StaleIfError)
 	c.packed = newPacked(front, &c.fence)
-	c.flights = newFlights(config.Source, front, c.packed, &c.fence, &c.fresh, c.limit)
+	c.flights = newFlights(config.Source, front, c.packed, &c.fence, &c.fresh, &c.ids, c.limit)
 	c.usable.Store(besides(c.bytes, 0))
 	c.filler.start(c)
 	c.loader.start(c)
@@ -175,23 +177,18 @@ func (c *Cache) Fresh(asOf time.Time) {
 // called; Apply goes on behind it. Load returns when the ids are loaded; when
 // that fails it is tried again by itself.
 func (c *Cache) Load(ctx context.Context, head int64) error {
-	load := c.ids.drop(head)
-	c.fence.RaiseAll()
-	return c.loader.wait(ctx, load)
+	return c.loader.wait(ctx, c.ids.drop(head))
 }
 
 // Unload starts anew where there is no catalogue: everything is
 // blob.ErrNotReady until Load.
-func (c *Cache) Unload() {
-	c.ids.unload()
-	c.fence.RaiseAll()
-}
+func (c *Cache) Unload() { c.ids.unload() }
 
 // Ready is nil when every kind of read can be answered. Otherwise it is
 // blob.ErrNotReady before the first Load, and later the reason why the ids of
 // the newest catalogue are not there yet.
 func (c *Cache) Ready() error {
-	current, _ := c.ids.loaded()
+	current, _ := c.ids.state()
 	switch {
 	case current:
 		return nil
@@ -239,7 +236,7 @@ func (c *Cache) Stats() Stats {
 	f.mu.Lock()
 	waiting := int64(len(f.queue))
 	f.mu.Unlock()
-	_, products := c.ids.loaded()
+	_, products := c.ids.state()
 	s := Stats{
 		Listed:     c.listed.Load(),
 		Misses:     f.misses.Load(),
@@ -253,7 +250,7 @@ func (c *Cache) Stats() Stats {
 		Waiting:    waiting,
 		Products:   products,
 		Staleness:  c.fresh.age(never),
-		Filled:     c.filler.filled.Load(),
+		Filled:     f.filled.Load(),
 		Filling:    c.filler.filling(),
 	}
 	s.ReadsThrough = s.Staleness > c.fresh.bound

@@ -34,7 +34,6 @@ type filler struct {
 	wake chan struct{} // holds one wish at most
 
 	wanted, ended atomic.Int64 // numbers of loads of the ids
-	filled        atomic.Int64 // products
 }
 
 func (f *filler) start(c *Cache) {
@@ -89,7 +88,6 @@ func (c *Cache) fill(ctx context.Context) {
 		if len(lacking) > 0 {
 			began := time.Now()
 			if c.flights.fill(ctx, lacking) {
-				c.filler.filled.Add(int64(len(lacking)))
 				rest = fillRest * time.Since(began)
 				if before := asked; c.asked() != before {
 					asked, rest = c.asked(), fillBusyRest*time.Since(began)

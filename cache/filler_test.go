@@ -192,3 +192,17 @@ func TestApportion(t *testing.T) {
 		})
 	}
 }
+
+// TestFilledCounts: what a read is looking up already is not the filler's.
+func TestFilledCounts(t *testing.T) {
+	bubble(t, time.Second/2, func(t *testing.T, c *Cache, _ *slow) {
+		go func() { _, _, _ = c.Get(context.Background(), 1) }()
+		synctest.Wait()
+		if !c.flights.fill(context.Background(), []int64{1, 2}) {
+			t.Fatal("not filled")
+		}
+		if n := c.Stats().Filled; n != 1 {
+			t.Errorf("%d products, want 1", n)
+		}
+	})
+}

@@ -47,6 +47,7 @@ type flights struct {
 	packed *packed
 	fence  *fence.Fence
 	fresh  *freshness
+	ids    *ids
 	limit  time.Duration
 
 	// base ends with close: a flight outlives whoever asked for it.
@@ -69,6 +70,7 @@ type flights struct {
 	down bool
 
 	misses, coalesced, trips, refused, failed atomic.Int64
+	filled                                    atomic.Int64 // nobody had asked for
 	kept                                      atomic.Int64 // entries that the store took
 }
 
@@ -85,14 +87,15 @@ type flight struct {
 	started bool
 	waiters int
 	unasked bool // by a read: the store does not need its entry
+	again   bool // what it found may be of a product that is gone
 	// together says that it waits for the same caller as the one before it.
 	together bool
 	next     *flight // of the same product, once this one has finished
 }
 
-func newFlights(source Source, store *front, packed *packed, fence *fence.Fence, fresh *freshness, limit time.Duration) *flights {
+func newFlights(source Source, store *front, packed *packed, fence *fence.Fence, fresh *freshness, ids *ids, limit time.Duration) *flights {
 	f := &flights{
-		source: source, store: store, packed: packed, fence: fence, fresh: fresh, limit: limit,
+		source: source, store: store, packed: packed, fence: fence, fresh: fresh, ids: ids, limit: limit,
 		builders: packed.builders, open: make(map[int64]*flight),
 	}
 	f.room = maxWaiting
@@ -249,7 +252,7 @@ func (f *flights) take(batch []*flight) []*flight {
 			break
 		}
 		taken++
-		if fl.waiters == 0 {
+		if fl.waiters == 0 && fl.next == nil {
 			f.forget(fl)
 			continue
 		}
@@ -301,13 +304,6 @@ func (f *flights) fly(b *builder, batch []*flight) {
 
 	f.weigh(rows)
 	f.packed.forget(ids)
-	for _, fl := range batch {
-		if fl.old == nil || !f.fence.Holds(fl.id, fl.old.stamp) {
-			if e, ok := f.store.Get(fl.id); ok { // it may have been unpacked meanwhile
-				fl.old = e
-			}
-		}
-	}
 	// As a map, for the rows come in any order and the ids of a page are many.
 	missing := make(map[int64]*flight, len(batch))
 	for _, fl := range batch {
@@ -329,12 +325,17 @@ func (f *flights) fly(b *builder, batch []*flight) {
 	f.finish(batch, false)
 }
 
-// finish lets the next look-ups of these products begin.
+// finish lets the next look-ups of these products begin, or the same again.
 func (f *flights) finish(batch []*flight, down bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.down = down
 	for _, fl := range batch {
+		if fl.again {
+			fl.again, fl.started = false, false
+			f.queue = append(f.queue, fl)
+			continue
+		}
 		if fl.next != nil {
 			if fl.entry != nil {
 				fl.next.old = fl.entry
@@ -361,9 +362,15 @@ func (f *flights) explain(ctx context.Context, err error, products int) error {
 
 // land ends a flight with its row, nil where the product does not exist.
 func (f *flights) land(b *builder, fl *flight, row *blob.Row) {
+	if row != nil && !f.ids.show(fl.id, fl.stamp) {
+		fl.again = true
+		return
+	}
 	e := &entry{stamp: fl.stamp, moment: fl.moment}
-	if fl.old == nil {
-		fl.old, _ = f.store.Get(fl.id) // it may have come in the meantime
+	if fl.old == nil || !f.fence.Holds(fl.id, fl.old.stamp) {
+		if now, ok := f.store.Get(fl.id); ok { // it may have been unpacked meanwhile
+			fl.old = now
+		}
 	}
 	if fl.old.changed(row) && f.fence.Holds(fl.id, fl.old.stamp) {
 		// Found ahead of the feed. Whatever the store does now, and whatever
@@ -384,6 +391,7 @@ func (f *flights) land(b *builder, fl *flight, row *blob.Row) {
 	switch {
 	case fl.unasked:
 		f.store.replace(fl.id, nil)
+		f.filled.Add(1)
 	case f.store.Set(fl.id, e, e.cost):
 		f.kept.Add(1)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 
 	"github.com/hotshelf/hotshelf/blob"
+	"github.com/hotshelf/hotshelf/cache/fence"
 )
 
 // ids is the set of the live products, for "the n-th existing id" at any
@@ -24,13 +25,19 @@ import (
 // snapshot and swap it in (finish). A change is applied after its commit. So
 // one that was applied before begin is part of the snapshot, one applied
 // between begin and finish is noted, and one applied later meets the new set.
-// A noted change that the snapshot knows already does no harm: it is applied
-// in order, so that the set goes through states that the catalogue had before
-// and comes to rest in the newest one when the feed does.
+// A noted change that the snapshot knows already does no harm: the set has an id
+// as it was before, and comes to rest in the newest state when the feed does.
+//
+// What a page leaves out, nobody must have been shown before, and the other way
+// round: see show and finish. An id that is in the set and not in the catalogue
+// does no harm there, for its look-up tells.
 type ids struct {
-	mu   sync.RWMutex
-	live *roaring64.Bitmap // nil until the first load, and again after drop
-	size int64
+	fence *fence.Fence
+
+	mu     sync.RWMutex
+	live   *roaring64.Bitmap
+	size   int64
+	loaded bool // live may be read: from the first load on, and again after drop
 	// ready says that there is a catalogue: from the first load to unload.
 	ready atomic.Bool
 
@@ -46,8 +53,8 @@ type ids struct {
 	// freshness.
 	moment, begun int64
 
-	noting bool
-	noted  []edit
+	// What is noted: of each id the newest change. nil while there is no load.
+	added, removed *roaring64.Bitmap
 
 	// A write of this node's own comes twice, from the writer and by the feed,
 	// in either order and with other changes between. told is how far the feed
@@ -58,11 +65,6 @@ type ids struct {
 	own  map[int64]int64
 
 	iterators sync.Pool // *roaring64.IntIterator64, which point into themselves
-}
-
-type edit struct {
-	id      int64
-	removed bool
 }
 
 // editsPerLock bounds how long readers wait behind one large change.
@@ -98,22 +100,59 @@ func (s *ids) edit(list []int64, removed bool, version int64, own bool) {
 			} else if len(s.own) > 0 {
 				delete(s.own, id)
 			}
-			if s.noting {
-				s.noted = append(s.noted, edit{id, removed})
-			}
-			if s.live != nil {
-				s.set(edit{id, removed})
-			}
+			s.change(id, removed)
 		}
 		s.mu.Unlock()
 	}
 }
 
-func (s *ids) set(e edit) {
+// show is called for each product that a look-up has found, before anybody is
+// shown it: a page that is read later must have it, though the feed may not have
+// told of it yet. stamp is that of the look-up. Where show returns false, somebody
+// has raised the fence since, maybe because the product is gone: only another
+// look-up can tell.
+//
+// A fence is raised before its product leaves the set. So while the stamp holds,
+// under the mutex, whatever the product's end may be is still to come.
+func (s *ids) show(id int64, stamp fence.Stamp) bool {
+	s.mu.RLock()
+	there := s.has(id)
+	s.mu.RUnlock()
+	if there {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.fence.Holds(id, stamp) {
+		return s.has(id)
+	}
+	s.change(id, false)
+	return true
+}
+
+// has says that an id is in the set to stay, as far as is known. The mutex is held.
+func (s *ids) has(id int64) bool {
+	if s.added != nil && !s.added.Contains(uint64(id)) {
+		return false // the load may have begun before it came
+	}
+	return s.live.Contains(uint64(id))
+}
+
+// change takes one change in, and into a load under way. The mutex is held.
+func (s *ids) change(id int64, removed bool) {
+	n := uint64(id)
+	if s.added != nil {
+		from, to := s.removed, s.added
+		if removed {
+			from, to = to, from
+		}
+		from.Remove(n)
+		to.Add(n)
+	}
 	switch {
-	case e.removed && s.live.CheckedRemove(uint64(e.id)):
+	case removed && s.live.CheckedRemove(n):
 		s.size--
-	case !e.removed && s.live.CheckedAdd(uint64(e.id)):
+	case !removed && s.live.CheckedAdd(n):
 		s.size++
 	}
 }
@@ -133,11 +172,11 @@ func (s *ids) outdate(moment int64) {
 func (s *ids) need(oldest int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refresh = s.refresh || !s.noting || s.begun < oldest
+	s.refresh = s.refresh || s.added == nil || s.begun < oldest
 }
 
-// drop is outdate where the old set must not be used any longer. It returns
-// the number of the load. head is where the feed goes on from.
+// drop is outdate where the old set must not be used any longer, nor any entry.
+// It returns the number of the load. head is where the feed goes on from.
 func (s *ids) drop(head int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,8 +185,9 @@ func (s *ids) drop(head int64) int64 {
 }
 
 func (s *ids) empty(head int64) {
-	s.want++ // a load that is under way comes too late
-	s.live, s.size, s.told, s.own = nil, 0, head, nil
+	s.fence.RaiseAll() // with the mutex, so that show belongs to either side
+	s.want++           // a load that is under way comes too late
+	s.loaded, s.told, s.own = false, head, nil
 }
 
 // unload is drop where there is nothing to load.
@@ -167,35 +207,30 @@ func (s *ids) begin(now int64) int64 {
 	if s.have == s.want && !s.refresh {
 		return 0
 	}
-	s.noting, s.noted, s.refresh, s.begun = true, nil, false, now
+	s.added, s.removed = roaring64.New(), roaring64.New()
+	s.refresh, s.begun = false, now
 	return s.want
 }
 
 // finish ends the load that begin numbered. live is nil where it failed. A
 // load that was overtaken by a newer wish is thrown away.
 //
-// It may be ahead of the feed. So raise is called for each id that is gone, before
+// It may be ahead of the feed. So the fence of each id that is gone is raised before
 // a page shows it: what a page has left out must not come up again by itself.
-func (s *ids) finish(load int64, live *roaring64.Bitmap, raise func(id int64)) {
-	var size int64
-	if live != nil {
-		size = int64(live.GetCardinality())
-	}
+func (s *ids) finish(load int64, live *roaring64.Bitmap) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if live != nil && load == s.want {
-		if s.live != nil {
-			for gone := roaring64.AndNot(s.live, live).Iterator(); gone.HasNext(); {
-				raise(int64(gone.Next()))
-			}
+		live.Or(s.added)
+		live.AndNot(s.removed)
+		for gone := roaring64.AndNot(s.live, live).Iterator(); gone.HasNext(); {
+			s.fence.Raise(int64(gone.Next()))
 		}
-		s.live, s.size, s.have, s.moment = live, size, load, s.begun
+		s.live, s.size, s.loaded = live, int64(live.GetCardinality()), true
+		s.have, s.moment = load, s.begun
 		s.ready.Store(true)
-		for _, e := range s.noted {
-			s.set(e)
-		}
 	}
-	s.noting, s.noted = false, nil
+	s.added, s.removed = nil, nil
 }
 
 // idsState says what a set of ids is worth.
@@ -210,8 +245,8 @@ type idsState struct {
 func (s *ids) page(dst []int64, offset, count int64) (page []int64, total int64, set idsState) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	set = idsState{loaded: s.live != nil, outdated: s.have != s.want, moment: s.moment}
-	if s.live == nil {
+	set = idsState{loaded: s.loaded, outdated: s.have != s.want, moment: s.moment}
+	if !s.loaded {
 		return dst, 0, set
 	}
 	if offset < 0 || count <= 0 || offset >= s.size {
@@ -235,7 +270,7 @@ func (s *ids) page(dst []int64, offset, count int64) (page []int64, total int64,
 func (s *ids) after(dst []int64, from int64, count int) []int64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.live == nil || s.have != s.want {
+	if !s.loaded || s.have != s.want {
 		return dst
 	}
 	it := s.iterator()
@@ -247,7 +282,7 @@ func (s *ids) after(dst []int64, from int64, count int) []int64 {
 	return dst
 }
 
-// iterator is at the first id. The mutex is held, and the set is there.
+// iterator is at the first id. The mutex is held.
 func (s *ids) iterator() *roaring64.IntIterator64 {
 	it, _ := s.iterators.Get().(*roaring64.IntIterator64)
 	if it == nil {
@@ -257,12 +292,15 @@ func (s *ids) iterator() *roaring64.IntIterator64 {
 	return it
 }
 
-// loaded says whether there is a set to read that is up to date, and how many
-// ids the set has.
-func (s *ids) loaded() (current bool, size int64) {
+// state says whether there is a set to read that is up to date, and how many
+// ids the set to read has.
+func (s *ids) state() (current bool, size int64) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.live != nil && s.have == s.want, s.size
+	if !s.loaded {
+		return false, 0
+	}
+	return s.have == s.want, s.size
 }
 
 // collector builds a bitmap from ascending ids.

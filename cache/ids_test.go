@@ -4,14 +4,16 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"pgregory.net/rapid"
 
 	"github.com/hotshelf/hotshelf/blob"
+	"github.com/hotshelf/hotshelf/cache/fence"
 )
 
 // loadedIDs are ids after a load that found these.
 func loadedIDs(live ...int64) *ids {
-	s := new(ids)
+	s := &ids{fence: new(fence.Fence), live: roaring64.New()}
 	s.drop(0)
 	reload(s, live...)
 	return s
@@ -24,7 +26,7 @@ func reload(s *ids, live ...int64) {
 		c.add(id)
 	}
 	c.flush()
-	s.finish(load, c.live, func(int64) {})
+	s.finish(load, c.live)
 }
 
 func all(s *ids) []int64 {
@@ -95,12 +97,12 @@ func TestLoadThatWasOvertaken(t *testing.T) {
 	stale := newCollector()
 	stale.add(2)
 	stale.flush()
-	s.finish(load, stale.live, func(int64) {})
-	if current, _ := s.loaded(); current || !slices.Equal(all(s), []int64{1}) {
+	s.finish(load, stale.live)
+	if current, _ := s.state(); current || !slices.Equal(all(s), []int64{1}) {
 		t.Errorf("current %v, ids %v: the overtaken load was taken", current, all(s))
 	}
 	reload(s, 3)
-	if current, _ := s.loaded(); !current || !slices.Equal(all(s), []int64{3}) {
+	if current, _ := s.state(); !current || !slices.Equal(all(s), []int64{3}) {
 		t.Errorf("current %v, ids %v", current, all(s))
 	}
 	if s.begin(0) != 0 {

@@ -168,19 +168,19 @@ func (c *Cache) loadIDs(ctx context.Context, load int64) error {
 	defer cancel()
 	ids := newCollector()
 	if err := c.source.LiveIDs(ctx, ids.add); err != nil {
-		c.ids.finish(load, nil, nil)
+		c.ids.finish(load, nil)
 		return fmt.Errorf("load the ids of the list: %w", err)
 	}
 	ids.flush()
 	c.flights.answered()
 	if load != c.divided {
 		if err := c.divide(ctx, ids.live, load); err != nil {
-			c.ids.finish(load, nil, nil)
+			c.ids.finish(load, nil)
 			return err
 		}
 		c.divided = load
 	}
-	c.ids.finish(load, ids.live, c.fence.Raise)
+	c.ids.finish(load, ids.live)
 	if c.filler.filling() {
 		c.filler.begin()
 	}

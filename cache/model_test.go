@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"pgregory.net/rapid"
 
 	"github.com/hotshelf/hotshelf/blob"
@@ -36,6 +37,7 @@ const (
 	lostNote           // ids lose the changes that come during a load
 	noBound            // entries are trusted however old the feed's head is
 	youngFlights       // look-ups count as younger than they are
+	unlisted           // what look-ups find does not come into the list
 )
 
 const (
@@ -69,6 +71,9 @@ type world struct {
 	own   []told // committed by this node, not yet acknowledged
 	reads []*read
 	known map[int64]int // of each product, the newest state that reads must show
+	// listed is the same for lists. A publish reaches them later, and what was gone
+	// before it came again may be so once more when the feed tells of it.
+	listed map[int64]int
 }
 
 // told is a change, and what it made of each product (an index of history).
@@ -232,6 +237,12 @@ func (w *world) restore(rng *rand.Rand) {
 func (w *world) learn(c told) {
 	for id, state := range c.states {
 		w.known[id] = max(w.known[id], state)
+		switch {
+		case w.history[id][state] == 0:
+			w.listed[id] = state
+		case c.change.Generation == 0:
+			w.listed[id] = max(w.listed[id], state)
+		}
 	}
 }
 
@@ -403,7 +414,7 @@ func (w *world) step(rng *rand.Rand, op byte) {
 	synctest.Wait()
 	if w.fault == lostNote {
 		w.cache.ids.mu.Lock()
-		w.cache.ids.noted = nil
+		w.cache.ids.added, w.cache.ids.removed = roaring64.New(), roaring64.New()
 		w.cache.ids.mu.Unlock()
 	}
 }
@@ -435,11 +446,12 @@ func (w *world) judge() error {
 			return fmt.Errorf("product %d: read state %d, stale %v, history %v, must be from index %d (%d, %d)",
 				r.id, r.got, r.stale, w.history[r.id], from, r.floor, r.bound)
 		}
-		if w.orderly {
-			w.known[r.id] = max(w.known[r.id], from+state)
-		}
+		w.show(r.id, from+state)
 	}
-	if current, size := w.cache.ids.loaded(); current {
+	if err := w.judgeList(); err != nil {
+		return err
+	}
+	if current, size := w.cache.ids.state(); current {
 		list, total, _ := w.cache.ids.page(nil, 0, 100)
 		if total != size || int64(len(list)) != total {
 			return fmt.Errorf("ids %v, but size %d", list, total)
@@ -451,6 +463,45 @@ func (w *world) judge() error {
 		}
 	}
 	return nil
+}
+
+// judgeList looks at what a page would leave out: products that don't exist as
+// far as a read may show. While a restore is not noticed, versions that come again
+// are taken for old ones. The mutex is held.
+func (w *world) judgeList() error {
+	if slices.ContainsFunc(w.feed, func(c told) bool { return c.reset }) {
+		return nil
+	}
+	oldest := w.cache.fresh.oldest()
+	list, _, set := w.cache.ids.page(nil, 0, 100)
+	if !w.cache.listable(set, oldest) {
+		return nil
+	}
+	for id, h := range w.history {
+		if slices.Contains(list, id) {
+			continue
+		}
+		from := w.since(id, time.Now().Add(-modelBound))
+		if slices.Contains(h[1:from+1], 0) {
+			from = 0 // see listed
+		}
+		from = max(from, w.listed[id])
+		state := slices.Index(h[from:], 0)
+		if state < 0 {
+			return fmt.Errorf("product %d: not in list %v, history %v, must be from index %d (%d)", id, list, h, from, w.listed[id])
+		}
+		w.show(id, from+state)
+	}
+	return nil
+}
+
+// show takes in that a read has shown a state, behind which later ones must not
+// go back. The mutex is held.
+func (w *world) show(id int64, state int) {
+	if w.orderly {
+		w.listed[id] = max(w.listed[id], state)
+		w.known[id] = max(w.known[id], state)
+	}
 }
 
 // told says whether the node has been told all there is about a product.
@@ -466,7 +517,8 @@ func (w *world) told(id int64) bool {
 // run plays a script and returns the first wrong that was seen.
 func (w *world) run(seed uint64, script []byte) (err error) {
 	rng := rand.New(rand.NewPCG(seed, 0))
-	w.history, w.times, w.known = make(map[int64][]int64), make(map[int64][]time.Time), make(map[int64]int)
+	w.history, w.times = make(map[int64][]int64), make(map[int64][]time.Time)
+	w.known, w.listed = make(map[int64]int), make(map[int64]int)
 	for n := range products {
 		w.enter(modelID(n), 0)
 	}
@@ -488,6 +540,8 @@ func (w *world) run(seed uint64, script []byte) (err error) {
 		w.cache.fresh.bound = 1 << 50
 	case youngFlights:
 		w.cache.flights.fresh = &freshness{start: w.cache.fresh.start.Add(-time.Hour)}
+	case unlisted:
+		w.cache.flights.ids = loadedIDs()
 	}
 	w.cache.ids.ready.Store(true)
 	w.reset()
@@ -666,6 +720,7 @@ func TestModelFindsFaults(t *testing.T) {
 		"changes lost during a load":      lostNote,
 		"no bound without the feed":       noBound,
 		"look-ups that look younger":      youngFlights,
+		"look-ups that the list ignores":  unlisted,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(2000) {
