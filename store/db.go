@@ -38,9 +38,11 @@ type DB struct {
 }
 
 // Open connects to the database of url on behalf of a command, such as "load".
-// It fails where the database does not answer within ten seconds, and where it
-// holds a schema newer than this program's; it changes nothing.
-func Open(ctx context.Context, url, command string) (*DB, error) {
+// So many connections are kept ready, whether or not anybody needs them, but no
+// more than the pool may have. It fails where the database does not answer within
+// ten seconds, and where it holds a schema newer than this program's; it changes
+// nothing.
+func Open(ctx context.Context, url, command string, ready int32) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// The parser's words may quote the password.
@@ -52,6 +54,7 @@ func Open(ctx context.Context, url, command string) (*DB, error) {
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = db.name
 	config.ConnConfig.ConnectTimeout = 10 * time.Second
+	config.MinConns = max(config.MinConns, ready)
 	// Later, somebody waits for an answer that may be in the cache as well.
 	var opened atomic.Bool
 	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {

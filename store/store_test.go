@@ -23,12 +23,33 @@ func TestMain(m *testing.M) { os.Exit(pg.Run(m)) }
 
 func open(t *testing.T, url string) *DB {
 	t.Helper()
-	db, err := Open(t.Context(), url, "test")
+	db, err := Open(t.Context(), url, "test", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
 	return db
+}
+
+// TestReadyConnections: they are there before anybody needs them, or as many as
+// the pool may have.
+func TestReadyConnections(t *testing.T) {
+	for _, tc := range []struct {
+		ready int32
+		limit string
+		want  int64
+	}{{3, "4", 3}, {3, "2", 2}} {
+		db, err := Open(t.Context(), pg.Database(t)+"&pool_max_conns="+tc.limit, "test", tc.ready)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(db.Close)
+		for end := time.Now().Add(20 * time.Second); db.PoolStats().Idle < tc.want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%+v, want %d idle", db.PoolStats(), tc.want)
+			}
+		}
+	}
 }
 
 func anyRoom(int64) error { return nil }
@@ -253,7 +274,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	if _, err := db.pool.Exec(t.Context(), `update hotshelf.catalogue set schema_version = schema_version + 1`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), url, "test"); err == nil || !strings.Contains(err.Error(), "use a newer hotshelf") {
+	if _, err := Open(t.Context(), url, "test", 0); err == nil || !strings.Contains(err.Error(), "use a newer hotshelf") {
 		t.Errorf("Open: %v", err)
 	}
 	if _, err := db.BeginLoad(t.Context(), anyRoom); err == nil || !strings.Contains(err.Error(), "use a newer hotshelf") {
@@ -339,7 +360,7 @@ func TestOpenNamesNoSecret(t *testing.T) {
 		"postgres://shop:hunter2@host:port:port/shop",
 		"host=127.0.0.1 port=1 user=shop password=hunter2",
 	} {
-		_, err := Open(t.Context(), url, "test")
+		_, err := Open(t.Context(), url, "test", 0)
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", url, err)
 		}
@@ -354,7 +375,7 @@ func TestOpenNamesNoSecret(t *testing.T) {
 
 func TestMaintenanceLockNamesItsHolder(t *testing.T) {
 	url := pg.Database(t)
-	first, err := Open(t.Context(), url, "load")
+	first, err := Open(t.Context(), url, "load", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -193,7 +193,7 @@ func (s *missSuite) pgbench(ctx context.Context, b *serving, db *database, path 
 // databaseTime times what each route asks the database on a miss, one after
 // the other, with the server's own code.
 func (s *missSuite) databaseTime(ctx context.Context, b *serving, db *database) error {
-	st, err := store.Open(ctx, db.server.URL(), "bench")
+	st, err := store.Open(ctx, db.server.URL(), "bench", 0)
 	if err != nil {
 		return err
 	}

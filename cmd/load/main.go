@@ -34,7 +34,7 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 		}
 	}
 	say, warn := cli.Lines(io, f.Quiet)
-	db, closeDB, err := f.Open(ctx, "load", say, warn)
+	db, closeDB, err := f.Open(ctx, "load", 0, say, warn)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,10 @@ type flags struct {
 const (
 	// missTimeout is how long a read waits for the database.
 	missTimeout = 2 * time.Second
+	// readyConnections to the database are those that a publish needs at once, for
+	// look-ups and the ids: until then reads may have needed one. To open the others
+	// then made all reads wait longer.
+	readyConnections = 4
 	// drainTimeout is how long a stopping server waits for requests under way:
 	// longer than a read may take, and short enough that PostgreSQL can still be
 	// stopped within the ten seconds that containers are given. A client that
@@ -81,7 +85,7 @@ func run(ctx context.Context, f flags, io cli.IO) (err error) {
 			err = nil
 		}
 	}()
-	db, closeDB, err := f.Open(ctx, "server",
+	db, closeDB, err := f.Open(ctx, "server", readyConnections,
 		func(line string) { log.Info(line) }, func(line string) { log.Warn(line) })
 	if err != nil {
 		return err

@@ -65,7 +65,7 @@ func main() { cli.Main("warm", "Build the responses of all products and publish 
 
 func run(ctx context.Context, f flags, io cli.IO) error {
 	say, warn := cli.Lines(io, f.Quiet)
-	db, closeDB, err := f.Open(ctx, "warm", say, warn)
+	db, closeDB, err := f.Open(ctx, "warm", 0, say, warn)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // TestLoadSparesItsFiles: what a load writes must not replace what it reads,
 // under whatever name.
 func TestLoadSparesItsFiles(t *testing.T) {
-	db, err := store.Open(t.Context(), pg.Database(t), "test")
+	db, err := store.Open(t.Context(), pg.Database(t), "test", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

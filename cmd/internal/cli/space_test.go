@@ -15,7 +15,7 @@ import (
 // TestRoomForLoad holds the estimate against what a load really takes, which
 // the next load is told, for it gives that back.
 func TestRoomForLoad(t *testing.T) {
-	db, err := store.Open(t.Context(), pg.Database(t), "test")
+	db, err := store.Open(t.Context(), pg.Database(t), "test", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

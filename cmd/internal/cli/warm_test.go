@@ -30,7 +30,7 @@ var quiet = IO{Stdout: io.Discard, Stderr: io.Discard}
 func live(t *testing.T, products int64) (db *store.DB, dir, url string) {
 	t.Helper()
 	url = pg.Database(t)
-	db, err := store.Open(t.Context(), url, "test")
+	db, err := store.Open(t.Context(), url, "test", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func TestWritesLeaveWhatWarmBuilds(t *testing.T) {
 	streams := IO{Stdout: io.Discard, Stderr: io.Discard}
 	for _, contract := range []string{"pulsar", "atelier"} {
 		t.Run(contract, func(t *testing.T) {
-			db, err := store.Open(t.Context(), pg.Database(t), "test")
+			db, err := store.Open(t.Context(), pg.Database(t), "test", 0)
 			if err != nil {
 				t.Fatal(err)
 			}

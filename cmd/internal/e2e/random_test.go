@@ -50,7 +50,7 @@ func randomWrites(t *testing.T, contract string, count int, seed uint64) {
 	tokens := filepath.Join(dir, "tokens")
 	tokensFile(t, tokens, writeToken)
 	r := &randomWriter{t: t, writer: newWriter(t, serve(t, dir, database, "--admin-addr=off", "--write-tokens-file", tokens))}
-	db, err := store.Open(t.Context(), url, "test")
+	db, err := store.Open(t.Context(), url, "test", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
