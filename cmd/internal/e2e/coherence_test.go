@@ -30,8 +30,10 @@ type cluster struct {
 	begun   time.Time
 	serial  atomic.Int64
 	skus    [2]string // the paths of SKUs of two products
-	deleted []int64   // products that may be
 	history *history
+
+	mu      sync.Mutex
+	passing []int64 // the newest of the products that come and go
 	refused atomic.Int64
 	marked  atomic.Int64
 }
@@ -41,6 +43,46 @@ var (
 	named   = []int64{1, 2, 3, 4, 5, 6}
 	stocked = [2]int64{7, 8}
 )
+
+// mostPassing is how many products that come and go are watched. When there are
+// more, the oldest one goes.
+const mostPassing = 12
+
+// watched are the products that a list may show or not.
+func (c *cluster) watched() []int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Concat(named, c.passing)
+}
+
+// created takes in a product that is new.
+func (c *cluster) created(got response, name string) (id, version int64, err error) {
+	if id, err = strconv.ParseInt(strings.TrimPrefix(got.header.Get("Location"), "/products/"), 10, 64); err != nil {
+		return 0, 0, err
+	}
+	if version, err = versionOf(got.header); err != nil {
+		return 0, 0, err
+	}
+	c.history.named(id, name, version)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.passing = append(c.passing, id)
+	return id, version, nil
+}
+
+// going returns a product to delete: the oldest where there are too many, else
+// any, or 0 where there are few.
+func (c *cluster) going() (id int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch n := len(c.passing); {
+	case n >= mostPassing:
+		id, c.passing = c.passing[0], slices.Clone(c.passing[1:])
+	case n >= mostPassing/2:
+		id = c.passing[rand.IntN(n)]
+	}
+	return id
+}
 
 func startCluster(t *testing.T, maxStaleness time.Duration) *cluster {
 	t.Helper()
@@ -96,10 +138,16 @@ func (c *cluster) write(node int) error {
 	e := event{write: true, node: node, start: time.Since(c.begun)}
 	var name, method, path, body string
 	switch n := rand.IntN(20); {
-	case n == 0 && len(c.deleted) > 0:
-		e.product = c.deleted[rand.IntN(len(c.deleted))]
+	case n == 0:
+		if e.product = c.going(); e.product == 0 {
+			return nil
+		}
+		c.history.deleting(e.product, e.start)
 		method, path = nethttp.MethodDelete, fmt.Sprintf("/products/%d", e.product)
-	case n < 6:
+	case n == 1:
+		name = fmt.Sprintf("w%d", c.serial.Add(1))
+		method, path, body = nethttp.MethodPost, "/products", fmt.Sprintf(`{"name":%q,"category":"c","default_price":1}`, name)
+	case n < 7:
 		i := rand.IntN(len(stocked))
 		e.product = stocked[i]
 		method, path, body = nethttp.MethodPatch, c.skus[i], fmt.Sprintf(`{"quantity":%d}`, rand.IntN(1000))
@@ -121,6 +169,11 @@ func (c *cluster) write(node int) error {
 		return nil // another node has deleted it: nothing was written here
 	case method == nethttp.MethodDelete && got.status == 200:
 		e.version = gone
+	case method == nethttp.MethodPost && got.status == 201:
+		e.product, e.version, err = c.created(got, name)
+		if err != nil {
+			return err
+		}
 	case got.status != 200:
 		return fmt.Errorf("%s %s: %d %s", method, path, got.status, got.body)
 	default:
@@ -128,7 +181,7 @@ func (c *cluster) write(node int) error {
 			return err
 		}
 	}
-	if name != "" {
+	if name != "" && method != nethttp.MethodPost {
 		c.history.named(e.product, name, e.version)
 	}
 	c.history.add(e)
@@ -137,7 +190,8 @@ func (c *cluster) write(node int) error {
 
 // read does one random read and records what it shows.
 func (c *cluster) read(node int) error {
-	id := append(append([]int64{}, named...), c.deleted...)[rand.IntN(len(named)+len(c.deleted))]
+	watched := c.watched()
+	id := watched[rand.IntN(len(watched))]
 	var path string
 	single, list := false, false
 	switch rand.IntN(8) {
@@ -172,7 +226,7 @@ func (c *cluster) read(node int) error {
 		c.refused.Add(1)
 		return nil
 	case single && got.status == 404:
-		e.version = gone
+		e.absent = true
 	case got.status != 200:
 		return fmt.Errorf("GET %s: %d %s", path, got.status, got.body)
 	case single:
@@ -195,15 +249,12 @@ func (c *cluster) read(node int) error {
 	for _, p := range products {
 		shown[p.ID] = p.Name
 	}
-	watched := named
-	if list {
-		watched = append(append([]int64{}, named...), c.deleted...)
+	if !list {
+		watched = named
 	}
 	for _, id := range watched {
-		e.product, e.version, e.name = id, 0, shown[id]
-		if e.name == "" {
-			e.version = gone
-		}
+		e.product, e.name = id, shown[id]
+		e.absent = e.name == ""
 		c.history.add(e)
 	}
 	return nil
@@ -214,7 +265,7 @@ func (c *cluster) read(node int) error {
 func (c *cluster) play(t *testing.T, length time.Duration, disturb func(t *testing.T, stop <-chan struct{})) *history {
 	t.Helper()
 	before := c.history
-	c.history, c.deleted = new(history), nil
+	c.history, c.passing = new(history), nil
 	if before != nil {
 		c.history.names = before.names
 	}
@@ -225,14 +276,10 @@ func (c *cluster) play(t *testing.T, length time.Duration, disturb func(t *testi
 		if err != nil || got.status != 201 {
 			t.Fatalf("create: %v, %s", err, got.body)
 		}
-		path := got.header.Get("Location")
-		id, _ := strconv.ParseInt(strings.TrimPrefix(path, "/products/"), 10, 64)
-		version, err := versionOf(got.header)
+		id, _, err := c.created(got, "short-lived")
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.history.named(id, "short-lived", version)
-		c.deleted = append(c.deleted, id)
 		for node := range c.servers {
 			until(t, "all nodes know the product", func() bool {
 				list, err := c.request(node, nethttp.MethodGet, "/products/list?count=500", "")

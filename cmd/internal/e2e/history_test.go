@@ -17,6 +17,8 @@ type history struct {
 	// The names that products have had, and the versions they came with. Names
 	// of writes without an answer are not among them.
 	names map[nameOf]int64
+	// When the first request to delete a product was sent.
+	deletes map[int64]time.Duration
 }
 
 type nameOf struct {
@@ -30,15 +32,21 @@ type event struct {
 	node       int
 	product    int64
 	start, end time.Duration
-	// version is the product's, gone for none. Where only the name is known, it
-	// is looked up at the end.
+	// version is the product's, gone for a delete. Where only the name is known, or
+	// that there was none, it is looked up at the end.
 	version int64
+	absent  bool // the read showed none
 	name    string
 	stale   time.Duration // what the answer says
 	what    string        // for people
 }
 
-const gone = math.MaxInt64
+// gone and unborn are the versions of a product that was deleted, and of one that
+// is not there yet.
+const (
+	gone   = math.MaxInt64
+	unborn = 0
+)
 
 func (e event) String() string {
 	return fmt.Sprintf("%s of product %d on node %d, %v to %v: version %d (stale %v)", e.what, e.product, e.node, e.start, e.end, e.version, e.stale)
@@ -59,6 +67,19 @@ func (h *history) named(product int64, name string, version int64) {
 	h.names[nameOf{product, name}] = version
 }
 
+// deleting says that a product is about to be deleted, or so somebody will try.
+func (h *history) deleting(product int64, at time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, known := h.deletes[product]; known {
+		return
+	}
+	if h.deletes == nil {
+		h.deletes = map[int64]time.Duration{}
+	}
+	h.deletes[product] = at
+}
+
 // check holds a history against what servers promise:
 //
 //   - on the node of a write, every read that begins after the write's answer
@@ -70,7 +91,12 @@ func (h *history) named(product int64, name string, version int64) {
 func (h *history) check(bound time.Duration) (violations []string) {
 	products := map[int64][]event{}
 	for _, e := range h.events {
-		if e.name != "" {
+		switch at, deleted := h.deletes[e.product]; {
+		case e.absent && deleted && e.end > at:
+			e.version = gone
+		case e.absent:
+			e.version = unborn
+		case e.name != "":
 			var known bool
 			if e.version, known = h.names[nameOf{e.product, e.name}]; !known {
 				continue
@@ -109,6 +135,35 @@ func TestHistoryCheck(t *testing.T) {
 		events     []event
 		violations int
 	}{
+		"not there yet": {[]event{
+			{node: 1, start: 1, end: 5, absent: true},
+			{write: true, node: 2, start: 2, end: 6, version: 7},
+			{node: 1, start: 7, end: 8, version: 7},
+		}, 0},
+		"shown, and left out of a list": {[]event{
+			{node: 1, start: 1, end: 5, version: 7},
+			{node: 1, start: 6, end: 9, absent: true},
+		}, 1},
+		"created, and left out of a list": {[]event{
+			{write: true, node: 1, start: 1, end: 5, version: 7},
+			{node: 1, start: 6, end: 9, absent: true},
+		}, 1},
+		"created, and left out of another node's list past the bound": {[]event{
+			{write: true, node: 1, start: 1, end: 5, version: 7},
+			{node: 2, start: bound + 6, end: 9 * s, absent: true},
+		}, 1},
+		"left out before anybody deletes it": {[]event{
+			{node: 1, product: 3, start: 1, end: 5, version: 7},
+			{node: 1, product: 3, start: 6, end: 9, absent: true},
+		}, 1},
+		"maybe deleted": {[]event{
+			{node: 1, product: 3, start: 1, end: 5, version: 7},
+			{node: 1, product: 3, start: 6, end: 11, absent: true},
+		}, 0},
+		"maybe deleted, and there again": {[]event{
+			{node: 1, product: 3, start: 6, end: 11, absent: true},
+			{node: 1, product: 3, start: 12, end: 13, version: 7},
+		}, 1},
 		"nothing": {nil, 0},
 		"own write": {[]event{
 			{write: true, node: 1, start: 1, end: 5, version: 7},
@@ -165,7 +220,7 @@ func TestHistoryCheck(t *testing.T) {
 		}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := history{events: c.events, names: map[nameOf]int64{{0, "w7"}: 7, {0, "w6"}: 6}}
+			h := history{events: c.events, names: map[nameOf]int64{{0, "w7"}: 7, {0, "w6"}: 6}, deletes: map[int64]time.Duration{3: 10}}
 			if v := h.check(bound); len(v) != c.violations {
 				t.Errorf("%d violations, want %d: %s", len(v), c.violations, v)
 			}
