@@ -36,12 +36,7 @@ where s.product_id between %[2]d and %[3]d order by s.product_id, s.id`,
 select k.style_id, k.id, k.size, k.quantity
 from %[1]s.styles s join %[1]s.skus k on k.style_id = s.id
 where s.product_id between %[2]d and %[3]d order by s.product_id, s.id`,
-	// Styles as an index has them: in the order of their ids as a rule, and then
-	// it takes half the time.
-	"styles unsorted": `
-select product_id, id, name, sale_price, original_price, default_style
-from %[1]s.styles where product_id between %[2]d and %[3]d order by product_id`,
-	// Photos and SKUs by the range of the products' styles, see styleRange: a scan
+	// The same two by the range of the products' styles, see styleRange: a scan
 	// instead of a descent into the index for each style.
 	"photos by style": `
 select style_id, url, thumbnail_url, id
@@ -77,7 +72,6 @@ type styleRange struct {
 	lo, hi      int64 // of the products
 	first, last int64 // of the styles
 	count       int64
-	sorted      bool // whether the ids of each product's styles ascend
 	closed      bool
 }
 
@@ -109,12 +103,9 @@ func (r *RowReader) Rows(ctx context.Context, stream string, lo, hi int64) (*Row
 func (r *RowReader) read(ctx context.Context, stream string, lo, hi int64) (*Rows, error) {
 	switch s := &r.styles; {
 	case stream == "styles":
-		rows, err := r.copy(ctx, "styles unsorted", lo, hi)
+		rows, err := r.copy(ctx, stream, lo, hi)
 		if err == nil {
 			err = r.rangeOf(ctx, *rows, lo, hi)
-		}
-		if err == nil && !s.sorted {
-			rows, err = r.copy(ctx, stream, lo, hi)
 		}
 		return rows, err
 	case (stream == "photos" || stream == "skus") && s.closed && s.lo == lo && s.hi == hi:
@@ -125,12 +116,9 @@ func (r *RowReader) read(ctx context.Context, stream string, lo, hi int64) (*Row
 
 // rangeOf finds the range of the styles of products.
 func (r *RowReader) rangeOf(ctx context.Context, rows Rows, lo, hi int64) error {
-	s := styleRange{lo: lo, hi: hi, sorted: true, closed: true}
-	var product int64
+	s := styleRange{lo: lo, hi: hi, closed: true}
 	for ; rows.Next(); s.count++ {
 		id := rows.Int(1)
-		s.sorted = s.sorted && (id > s.last || rows.Int(0) != product)
-		product = rows.Int(0)
 		if s.count == 0 {
 			s.first = id
 		}
