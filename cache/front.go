@@ -11,8 +11,8 @@ import (
 // front is a store with a small table before it, of what is asked for most.
 // ristretto counts every Get in a sketch that outgrows the processor's caches:
 // with the goroutine that does it, that is a tenth of what a hit costs, and a
-// third of a list. One hit in sampledHits is told to it, so it still knows what
-// is wanted.
+// third of a list. One hit in toldHits is told to it, so it still knows what is
+// wanted.
 //
 // What must always hold, for the reasons in flights: an entry that was replaced
 // or taken away in the store behind does not come up again here. So Get puts
@@ -25,15 +25,19 @@ type front struct {
 	slots []atomic.Pointer[slot] // as many as a power of two
 }
 
+// slot has its entry in itself, which spares a hit one wait for memory.
 type slot struct {
 	id    int64
-	entry *entry // nil: none
+	none  bool
+	entry entry
 }
 
 const (
-	// sampledHits: of so many hits in front, one is told to the store, and of so
-	// many hits in the store, one comes to the front.
-	sampledHits = 16
+	// toldHits: of so many hits in front, one is told to the store. What leaves
+	// the store for that stays in front, while it is wanted there.
+	toldHits = 256
+	// broughtHits: of so many hits in the store, one comes to the front.
+	broughtHits = 16
 	// frontShare: the front holds so much less than the budget. What it holds
 	// is in the store as well as a rule; entries that have left the store are on
 	// top of the budget.
@@ -57,16 +61,16 @@ func (f *front) slot(id int64) *atomic.Pointer[slot] {
 func (f *front) Get(id int64) (*entry, bool) {
 	at := f.slot(id)
 	held := at.Load()
-	sampled := rand.Uint32()%sampledHits == 0
-	if held != nil && held.id == id && held.entry != nil && f.fence.Holds(id, held.entry.stamp) {
-		if sampled {
+	drawn := rand.Uint32()
+	if held != nil && held.id == id && !held.none && f.fence.Holds(id, held.entry.stamp) {
+		if drawn%toldHits == 0 {
 			f.store.Get(id)
 		}
-		return held.entry, true
+		return &held.entry, true
 	}
 	e, ok := f.store.Get(id)
-	if ok && sampled && e.cost <= frontCost {
-		at.CompareAndSwap(held, &slot{id, e})
+	if ok && drawn%broughtHits == 0 && e.cost <= frontCost {
+		at.CompareAndSwap(held, &slot{id: id, entry: *e})
 	}
 	return e, ok
 }
@@ -86,7 +90,10 @@ func (f *front) replace(id int64, e *entry) {
 	at := f.slot(id)
 	for {
 		held := at.Load()
-		next := &slot{id, e}
+		next := &slot{id: id, none: e == nil}
+		if e != nil {
+			next.entry = *e
+		}
 		if held != nil && held.id != id {
 			*next = *held
 		}

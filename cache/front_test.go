@@ -33,7 +33,7 @@ func newWatched(budget int64) (*front, *watched) {
 // promote asks for a product until it is in front.
 func promote(t *testing.T, f *front, id int64) {
 	t.Helper()
-	for range 100 * sampledHits {
+	for range 100 * broughtHits {
 		if s := f.slot(id).Load(); s != nil && s.id == id {
 			return
 		}
@@ -44,11 +44,10 @@ func promote(t *testing.T, f *front, id int64) {
 
 func TestFrontSparesTheStore(t *testing.T) {
 	f, w := newWatched(0)
-	e := &entry{}
-	f.Set(1, e, 0)
-	const hits = 100 * sampledHits
+	f.Set(1, &entry{cost: 7}, 0)
+	const hits = 100 * toldHits
 	for range hits {
-		if got, ok := f.Get(1); !ok || got != e {
+		if got, ok := f.Get(1); !ok || got.cost != 7 {
 			t.Fatal("not there")
 		}
 	}
@@ -83,23 +82,23 @@ func TestFrontAsksTheFence(t *testing.T) {
 	f, w := newWatched(0)
 	f.Set(1, &entry{stamp: f.fence.Stamp(1)}, 0)
 	f.fence.Raise(1)
-	newer := &entry{stamp: f.fence.Stamp(1)}
+	newer := &entry{stamp: f.fence.Stamp(1), cost: 7}
 	_ = w.tableStore.Set(1, newer, 0)
-	if got, ok := f.Get(1); !ok || got != newer {
-		t.Errorf("%p, %v; want %p", got, ok, newer)
+	if got, ok := f.Get(1); !ok || *got != *newer {
+		t.Errorf("%+v, %v; want %+v", got, ok, newer)
 	}
 }
 
 // What a reader found in the store before it was replaced does not come up
 // again, whatever else has been in its slot in between.
 func TestFrontStaysAhead(t *testing.T) {
-	for range 10 * sampledHits {
+	for range 10 * broughtHits {
 		f, w := newWatched(0)
 		other := 1 + int64(len(f.slots))
 		f.store.Set(1, &entry{}, 0)
 		f.store.Set(other, &entry{}, 0)
 		promote(t, f, other)
-		newer := &entry{}
+		newer := &entry{cost: 7}
 		w.after = func() {
 			w.after = nil
 			f.Set(1, newer, 0)
@@ -108,7 +107,7 @@ func TestFrontStaysAhead(t *testing.T) {
 		}
 		f.Get(1)
 		delete(w.m, 1)
-		if got, ok := f.Get(1); ok && got != newer {
+		if got, ok := f.Get(1); ok && *got != *newer {
 			t.Fatal("the old entry has come back")
 		}
 	}
@@ -116,7 +115,7 @@ func TestFrontStaysAhead(t *testing.T) {
 
 // The same where what a look-up has found goes into no store.
 func TestFrontIsToldOfMore(t *testing.T) {
-	for range 10 * sampledHits {
+	for range 10 * broughtHits {
 		f, w := newWatched(0)
 		f.store.Set(1, &entry{}, 0)
 		w.after = func() {
@@ -138,16 +137,16 @@ func TestFrontIsBounded(t *testing.T) {
 		t.Errorf("%d slots for a budget of %d", len(f.slots), budget)
 	}
 	f.Set(1, &entry{cost: frontCost + 1}, frontCost+1)
-	for range 10 * sampledHits {
+	for range 10 * broughtHits {
 		f.Get(1)
 	}
-	if s := f.slot(1).Load(); s.entry != nil {
+	if s := f.slot(1).Load(); !s.none {
 		t.Error("an entry too large for it is in front")
 	}
 	// It must end the smaller one that was there.
 	f.Set(2, &entry{}, 0)
 	f.Set(2, &entry{cost: frontCost + 1}, frontCost+1)
-	if s := f.slot(2).Load(); s.entry != nil {
+	if s := f.slot(2).Load(); !s.none {
 		t.Error("an entry that was replaced is in front")
 	}
 }
@@ -203,7 +202,7 @@ func TestUnpackedDoesNotComeBack(t *testing.T) {
 		}
 		shelf.put(row(1, 3))
 		a.before = func(e *entry) {
-			for range 100 * sampledHits { // others read what is to be replaced
+			for range 100 * broughtHits { // others read what is to be replaced
 				c.store.Get(1)
 			}
 		}
