@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -88,32 +89,109 @@ func (p *place) leave() {
 	}
 }
 
-// listBody is a body that leaves its place once it has been sent, or never
-// will be. That is what fasthttp closes a stream for.
-type listBody struct {
-	rest  []byte
-	place place
+// list is an array of products' details: what it is put together from, and the
+// body of its answer. fasthttp closes that once it is sent, or never will be.
+//
+// It is put together when it is about to be sent, in memory that the list before
+// it has used and the processor still has at hand: a body that each connection
+// keeps is far away by the time that its next one is due. Long ones are
+// put together at once, for their products may have left the cache long before
+// a slow client has read them.
+type list struct {
+	server  *Server
+	ids     []int64
+	answers []*blob.Answers
+	short   bool // without features, as a page shows products
+	place   place
+	sent    bool
+	length  int // of the body
+	body    []byte
+	rest    []byte // what is left to read of it
 }
 
-func (b *listBody) Read(dst []byte) (int, error) {
-	if len(b.rest) == 0 {
+func (s *Server) newList() *list {
+	if l, ok := s.listPool.Get().(*list); ok {
+		return l
+	}
+	return &list{server: s}
+}
+
+// unlessSent closes a list that has not become an answer.
+func (l *list) unlessSent() {
+	if !l.sent {
+		_ = l.Close()
+	}
+}
+
+// reserve waits for a place for so many products.
+func (l *list) reserve(products int64) (err error) {
+	l.place, err = l.server.place(products)
+	return err
+}
+
+// measure finds out how long the body will be.
+func (l *list) measure() {
+	l.length = 2 + max(len(l.answers)-1, 0)
+	for _, a := range l.answers {
+		l.length += len(a.Detail.Body)
+		if l.short {
+			l.length -= a.FeaturesTo - a.FeaturesFrom
+		}
+	}
+}
+
+// join puts the body together, which ends the need for the products.
+func (l *list) join() {
+	b := append(slices.Grow(l.body[:0], l.length), '[')
+	for i, a := range l.answers {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if l.short {
+			b = append(b, a.Detail.Body[:a.FeaturesFrom]...)
+			b = append(b, a.Detail.Body[a.FeaturesTo:]...)
+		} else {
+			b = append(b, a.Detail.Body...)
+		}
+	}
+	b = append(b, ']')
+	l.body, l.rest = b, b
+	clear(l.answers)
+}
+
+func (l *list) Read(dst []byte) (int, error) {
+	if len(l.body) == 0 {
+		l.join()
+	}
+	if len(l.rest) == 0 {
 		return 0, io.EOF
 	}
-	n := copy(dst, b.rest)
-	b.rest = b.rest[n:]
+	n := copy(dst, l.rest)
+	l.rest = l.rest[n:]
 	return n, nil
 }
 
 // WriteTo spares the copy.
-func (b *listBody) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(b.rest)
-	b.rest = b.rest[n:]
+func (l *list) WriteTo(w io.Writer) (int64, error) {
+	if len(l.body) == 0 {
+		l.join()
+	}
+	n, err := w.Write(l.rest)
+	l.rest = l.rest[n:]
 	return int64(n), err //nolint:wrapcheck // the caller's own writer
 }
 
-func (b *listBody) Close() error {
-	b.rest = nil
-	b.place.leave()
+// Close gives back what the list took, and keeps the rest for the next one: not
+// the products, which the cache may drop.
+func (l *list) Close() error {
+	l.place.leave()
+	clear(l.answers[:cap(l.answers)])
+	body := l.body[:0]
+	if cap(body) > keptBuffer {
+		body = nil
+	}
+	*l = list{server: l.server, ids: l.ids[:0], answers: l.answers[:0], body: body}
+	l.server.listPool.Put(l)
 	return nil
 }
 

@@ -133,16 +133,16 @@ func TestSharedBytes(t *testing.T) {
 	}
 }
 
-// TestScratchForgets checks that what is kept for the next list does not keep
+// TestListForgets checks that what is kept for the next list does not keep
 // products alive that the cache has dropped, whatever way a list ended.
 func TestScratchForgets(t *testing.T) {
 	s := newShelf(t, blob.Pulsar)
 	server := New(Config{Catalogue: s})
-	sc := server.borrow()
-	sc.answers = append(sc.answers, s.answers...)
-	sc.answers = sc.answers[:1] // as after an error that came with a part
-	server.giveBack(sc)
-	for i, a := range sc.answers[:cap(sc.answers)] {
+	l := server.newList()
+	l.answers = append(l.answers, s.answers...)
+	l.answers = l.answers[:1] // as after an error that came with a part
+	l.unlessSent()
+	for i, a := range l.answers[:cap(l.answers)] {
 		if a != nil {
 			t.Errorf("product %d is still held at %d", a.ProductID, i)
 		}

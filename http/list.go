@@ -3,7 +3,6 @@ package http
 import (
 	"encoding/binary"
 	"math"
-	"slices"
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
@@ -18,26 +17,6 @@ const (
 	maxCount     = 500
 	maxIDs       = 100
 )
-
-// scratch is what putting a list together needs besides its body.
-type scratch struct {
-	ids     []int64
-	answers []*blob.Answers
-}
-
-func (s *Server) borrow() *scratch {
-	if sc, ok := s.scratches.Get().(*scratch); ok {
-		return sc
-	}
-	return new(scratch)
-}
-
-// giveBack forgets the answers, which the cache may evict before the next list.
-func (s *Server) giveBack(sc *scratch) {
-	clear(sc.answers[:cap(sc.answers)])
-	sc.answers = sc.answers[:0]
-	s.scratches.Put(sc)
-}
 
 // products answers /products: the details of the products that ids names, else
 // a page of the list.
@@ -68,24 +47,22 @@ func (s *Server) page(ctx *fasthttp.RequestCtx) {
 	}
 	count = min(count, maxCount)
 
-	place, err := s.place(count)
+	l := s.newList()
+	defer l.unlessSent()
+	if err := l.reserve(count); err != nil {
+		s.fail(ctx, err)
+		return
+	}
+	found, total, stale, err := s.catalogue.Page(s.base, l.answers, pageOffset(page, count), count)
 	if err != nil {
 		s.fail(ctx, err)
 		return
 	}
-	defer place.leave()
-	sc := s.borrow()
-	defer s.giveBack(sc)
-	found, total, stale, err := s.catalogue.Page(s.base, sc.answers[:0], pageOffset(page, count), count)
-	if err != nil {
-		s.fail(ctx, err)
-		return
-	}
-	sc.answers = found
+	l.answers, l.short = found, true
 
 	var number [20]byte
 	ctx.Response.Header.SetCanonical(headerTotal, strconv.AppendInt(number[:0], total, 10))
-	s.join(ctx, found, total, true, &place)
+	s.join(ctx, l, total)
 	if stale > 0 {
 		markStale(ctx, stale)
 	}
@@ -94,31 +71,29 @@ func (s *Server) page(ctx *fasthttp.RequestCtx) {
 // details answers the details of up to 100 products, in the order asked.
 // Those that don't exist are named in a header.
 func (s *Server) details(ctx *fasthttp.RequestCtx, list []byte) {
-	sc := s.borrow()
-	defer s.giveBack(sc)
-	ids, fault := parseIDs(sc.ids[:0], list)
-	sc.ids = ids
+	l := s.newList()
+	defer l.unlessSent()
+	ids, fault := parseIDs(l.ids[:0], list)
+	l.ids = ids
 	if fault != "" {
 		s.badRequest(ctx, fault)
 		return
 	}
-	place, err := s.place(int64(len(ids)))
+	if err := l.reserve(int64(len(ids))); err != nil {
+		s.fail(ctx, err)
+		return
+	}
+	found, stale, err := s.catalogue.Many(s.base, l.answers, ids)
 	if err != nil {
 		s.fail(ctx, err)
 		return
 	}
-	defer place.leave()
-	found, stale, err := s.catalogue.Many(s.base, sc.answers[:0], ids)
-	if err != nil {
-		s.fail(ctx, err)
-		return
-	}
-	sc.answers = found
+	l.answers = found
 
 	if len(found) < len(ids) {
 		ctx.Response.Header.SetCanonical(headerMissing, missing(ids, found))
 	}
-	s.join(ctx, found, 0, false, &place)
+	s.join(ctx, l, 0)
 	if stale > 0 {
 		markStale(ctx, stale)
 	}
@@ -154,51 +129,28 @@ func missing(ids []int64, found []*blob.Answers) []byte {
 // join answers an array of the products' details: whole, or as the list
 // shows them. There is no gzip form of an array: it would have to be
 // compressed per request.
-func (s *Server) join(ctx *fasthttp.RequestCtx, answers []*blob.Answers, total int64, listed bool, at *place) {
+func (s *Server) join(ctx *fasthttp.RequestCtx, l *list, total int64) {
 	var hex [18]byte
-	tag := arrayTag(hex[:0], answers, total)
+	tag := arrayTag(hex[:0], l.answers, total)
 	if held := ctx.Request.Header.PeekCanonical(headerIfNoneMatch); held != nil && heldTag(held, tag, tag) != nil {
 		notModified(ctx, tag)
 		return
 	}
-
-	if at.lists != nil {
-		s.weigh(answers)
+	if l.place.lists != nil {
+		s.weigh(l.answers)
 	}
-	size := 2 + len(answers)
-	for _, a := range answers {
-		size += len(a.Detail.Body)
-	}
-	if err := at.resize(int64(size)); err != nil {
+	l.measure()
+	if err := l.place.resize(int64(l.length)); err != nil {
 		s.fail(ctx, err)
 		return
 	}
+	if l.length > keptBuffer {
+		l.join()
+	}
 	ctx.Response.Header.SetContentTypeBytes(valueJSON)
 	setValidators(ctx, tag)
-	if size > keptBuffer {
-		body := appendList(make([]byte, 0, size), answers, listed)
-		ctx.Response.SetBodyStream(&listBody{body, *at}, len(body))
-		at.lists = nil // it is the body's now
-		return
-	}
-	body := slices.Grow(ctx.Response.SwapBody(nil)[:0], size)
-	ctx.Response.SwapBody(appendList(body, answers, listed))
-}
-
-func appendList(body []byte, answers []*blob.Answers, listed bool) []byte {
-	body = append(body, '[')
-	for i, a := range answers {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		if listed {
-			body = append(body, a.Detail.Body[:a.FeaturesFrom]...)
-			body = append(body, a.Detail.Body[a.FeaturesTo:]...)
-		} else {
-			body = append(body, a.Detail.Body...)
-		}
-	}
-	return append(body, ']')
+	l.sent = true
+	ctx.Response.SetBodyStream(l, l.length)
 }
 
 // arrayTag appends the entity tag of an array: a hash of its products' ids,

@@ -26,6 +26,7 @@ type limitedListener struct {
 	refused *atomic.Int64
 	refusal []byte
 	slots   chan struct{}
+	clock   *coarse
 }
 
 func (s *Server) limit(l net.Listener) net.Listener {
@@ -35,6 +36,7 @@ func (s *Server) limit(l net.Listener) net.Listener {
 		refused:  &s.refused,
 		refusal:  s.refusal(),
 		slots:    make(chan struct{}, lingerers),
+		clock:    &s.clock,
 	}
 }
 
@@ -45,11 +47,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 			return nil, err //nolint:wrapcheck // fasthttp looks at what it is
 		}
 		if !l.full() {
-			// What speaks TLS goes on as it is, for fasthttp has to see that.
-			if _, encrypted := c.(interface{ Handshake() error }); !encrypted {
-				c = &lazyConn{Conn: c}
-			}
-			return c, nil
+			return l.clock.timed(c), nil
 		}
 		l.refused.Add(1)
 		select {

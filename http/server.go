@@ -89,9 +89,8 @@ const (
 	writeTimeout    = 30 * time.Second
 	idleTimeout     = 90 * time.Second
 	defaultMaxConns = 4096
-	// keptBuffer is the largest body buffer that a connection keeps between
-	// requests; without it, one page of 500 products would pin its size in
-	// memory on every connection that ever asked for one.
+	// keptBuffer is the largest body buffer that is kept between requests;
+	// without it, one page of 500 products would pin its size in memory.
 	keptBuffer = 16 << 10
 	// writeBuffer is what an answer is sent from in one piece, its header
 	// included: 99 of 100 styles are shorter.
@@ -114,7 +113,7 @@ type Server struct {
 	maxConns   int
 	lists      *semaphore.Weighted
 	listRoom   int64
-	scratches  sync.Pool // of *scratch
+	listPool   sync.Pool // of *list
 
 	// base is what handlers call the catalogue with: a fasthttp request is a
 	// context too, but its bytes die with the handler. It ends with Shutdown.
@@ -132,6 +131,7 @@ type Server struct {
 	observe   func() Reading
 	shownHits atomic.Int64
 	began     time.Time
+	clock     coarse // of the connections
 }
 
 // New makes a server that is ready for Serve.
@@ -165,6 +165,7 @@ func New(config Config) *Server {
 	if s.maxConns == 0 {
 		s.maxConns = defaultMaxConns
 	}
+	s.clock.began = s.began
 	s.base, s.end = context.WithCancel(context.Background())
 	routes := s.routes()
 	s.requests = newRequests(routes)
@@ -181,9 +182,6 @@ func New(config Config) *Server {
 		ReadBufferSize:  maxHeader,
 		WriteBufferSize: writeBuffer,
 		HeaderReceived:  s.bodyLimit,
-		ReadTimeout:     readTimeout,
-		WriteTimeout:    writeTimeout,
-		IdleTimeout:     idleTimeout,
 		LazyRequestTime: true,
 		CloseOnShutdown: true,
 
@@ -197,6 +195,8 @@ func New(config Config) *Server {
 
 // Serve answers the connections of l until Shutdown, and closes l.
 func (s *Server) Serve(l net.Listener) error {
+	s.clock.set()
+	go s.clock.run(s.base)
 	if err := s.fast.Serve(s.limit(l)); err != nil {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
