@@ -22,6 +22,10 @@ type plan struct {
 	// inTurn uses the connections in turn: the server ends those that are idle,
 	// as under a slow load most would be.
 	inTurn bool
+	// spin never sleeps between answers. It is for a generator with a CPU of its
+	// own: else a server would pay for waking it up, and the slower one, whose
+	// answers are waited for, would do so with each of them.
+	spin bool
 }
 
 // grace is how long after a run's end its last answers are waited for.

@@ -145,10 +145,13 @@ func (c *client) run(ctx context.Context, p plan) (*outcome, error) {
 	return o, nil
 }
 
-// patience is how many milliseconds may be waited for answers: less than until
+// patience is how many milliseconds may be slept for answers: less than until
 // the next request falls due. The last one is spent looking, as a sleep of
 // less can't be asked for.
 func (c *client) patience(p plan, sent, total int64, now time.Duration) int {
+	if p.spin {
+		return 0
+	}
 	if p.rate == 0 || len(c.free) == 0 || sent >= total {
 		return 20
 	}

@@ -87,12 +87,9 @@ func (s *hitSuite) measure(ctx context.Context, io cli.IO) (*Figures, error) {
 		for _, r := range routes {
 			mine := rivals[r]
 			for round := range s.Pairs {
-				for _, c := range mine {
-					if err := s.race(ctx, b, c, round+1); err != nil {
-						return err
-					}
+				if err := s.race(ctx, b, mine, round+1); err != nil {
+					return err
 				}
-				slices.Reverse(mine) // nobody always comes after the same one
 			}
 		}
 		for _, r := range routes {
@@ -189,26 +186,22 @@ func (b *serving) connect(rivals map[route][]*rival) error {
 	return nil
 }
 
-// race runs a contender as fast as it goes.
-func (s *hitSuite) race(ctx context.Context, b *serving, c *rival, round int) error {
-	next := inTurn(c.requests)
-	if _, err := c.client.run(ctx, plan{duration: s.span / 5, next: next}); err != nil {
+// race runs a route's contenders as fast as they go.
+func (s *hitSuite) race(ctx context.Context, b *serving, rivals []*rival, round int) error {
+	racers := make([]*racer, len(rivals))
+	for i, c := range rivals {
+		racers[i] = &racer{name: named(c.route, c.who), server: c.server, client: c.client, next: inTurn(c.requests)}
+	}
+	if err := race(ctx, s.span, b.servers[0] != b.load[0], racers); err != nil {
 		return err
 	}
-	o, cpu, err := measured(ctx, c.client, c.server.pid, plan{duration: s.span, next: next})
-	if err == nil {
-		err = o.strict()
+	for _, r := range racers {
+		run := r.run(round)
+		run.Values[columnBusy] = r.cpu.Seconds() / r.took.Seconds()
+		run.Values[columnAnswer] = float64(r.bytes) / float64(r.requests)
+		b.f.Runs = append(b.f.Runs, run)
+		b.say("%s: %.0f requests/s, %.2f µs each", r.name, run.Values[columnRate], run.Values[columnRequest]*1e6)
 	}
-	name := named(c.route, c.who)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	values := o.values()
-	values[columnRequest] = cpu.Seconds() / float64(o.requests)
-	values[columnBusy] = cpu.Seconds() / o.took.Seconds()
-	values[columnAnswer] = float64(o.bytes) / float64(o.requests)
-	b.f.Runs = append(b.f.Runs, Run{name, round, values})
-	b.say("%s: %.0f requests/s, %.2f µs each", name, values[columnRate], values[columnRequest]*1e6)
 	return nil
 }
 
@@ -241,8 +234,10 @@ func (s *hitSuite) conclude(b *serving) {
 	}
 	b.f.compare(named(unchangedRoute{stylesRoute}, ourName), named(stylesRoute, ourName), columnRequest, unchanged)
 	b.note("CPU per request is the server process's own CPU time over the requests it answered, by the kernel's account to the "+
-		"nanosecond. All contenders run on the same CPU, one after the other in each round, the load generator on another; "+
-		"the peak is a closed loop of %d connections that ask for %s products in turn.", connections, grouped(min(s.Products, hotProducts)))
+		"nanosecond. All contenders run on the same CPU, the load generator on another; a round is cut into %d parts, in each of which they "+
+		"run one after the other. The peak is a closed loop of %d connections that ask for %s products in turn, from a generator that does not sleep between answers: "+
+		"else each server would pay for waking it up.",
+		turns, connections, grouped(min(s.Products, hotProducts)))
 	b.note("Bare fasthttp is a handler with one look into a map: it was checked to send the same bodies, and the same headers but " +
 		"for the date. nginx sends the same bodies from files that it keeps open, with the same constant headers, and makes type, " +
 		"date and ETag itself.")

@@ -101,10 +101,8 @@ func (s *scaleSuite) onCPUs(ctx context.Context, b *serving, all []*sized, cpus 
 		}
 	}
 	for round := range s.Rounds {
-		for _, c := range all {
-			if err := s.hits(ctx, b, c, round+1); err != nil {
-				return fmt.Errorf("%s: %w", c.name("hit"), err)
-			}
+		if err := s.hits(ctx, b, all, round+1, !slices.Contains(cpus, b.load[0])); err != nil {
+			return err
 		}
 	}
 	for _, c := range all {
@@ -139,28 +137,25 @@ func (c *sized) stop() (err error) {
 	return err
 }
 
-// hits asks for some products over and over.
-func (s *scaleSuite) hits(ctx context.Context, b *serving, c *sized, round int) error {
-	hot := min(hotProducts, c.products)
-	requests := make([][]byte, hot)
-	for k := range hot {
-		requests[k] = detailRoute.request(nil, scatter(k, c.products))
+// hits asks all of them for some products over and over.
+func (s *scaleSuite) hits(ctx context.Context, b *serving, all []*sized, round int, alone bool) error {
+	racers := make([]*racer, len(all))
+	for i, c := range all {
+		hot := min(hotProducts, c.products)
+		requests := make([][]byte, hot)
+		for k := range hot {
+			requests[k] = detailRoute.request(nil, scatter(k, c.products))
+		}
+		racers[i] = &racer{name: c.name("hit"), server: c.server, client: c.client, next: inTurn(requests)}
 	}
-	next := inTurn(requests)
-	if _, err := c.client.run(ctx, plan{duration: s.span / 5, next: next}); err != nil {
+	if err := race(ctx, s.span, alone, racers); err != nil {
 		return err
 	}
-	o, cpu, err := measured(ctx, c.client, c.server.pid, plan{duration: s.span, next: next})
-	if err == nil {
-		err = o.strict()
+	for _, r := range racers {
+		run := r.run(round)
+		b.f.Runs = append(b.f.Runs, run)
+		b.say("%s: %.2f µs", r.name, run.Values[columnRequest]*1e6)
 	}
-	if err != nil {
-		return err
-	}
-	values := o.values()
-	values[columnRequest] = cpu.Seconds() / float64(o.requests)
-	b.f.Runs = append(b.f.Runs, Run{c.name("hit"), round, values})
-	b.say("%s: %.2f µs", c.name("hit"), values[columnRequest]*1e6)
 	return nil
 }
 
