@@ -8,11 +8,9 @@
 package store
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strconv"
@@ -23,7 +21,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
-	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/hotshelf/hotshelf"
@@ -101,19 +98,11 @@ set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepaliv
 	endWithHost = `set local idle_in_transaction_session_timeout = '1min'`
 )
 
-// readBuffer is how much a worker reads at once. PostgreSQL sends 8 KiB at a time,
-// and the driver reads no more: with room for what has come meanwhile, a warm
-// needs half as many reads.
-const readBuffer = 64 << 10
-
 // worker connects for long work; its user closes the connection.
 func (db *DB) worker(ctx context.Context) (*pgx.Conn, error) {
 	config := db.pool.Config().ConnConfig
 	// A cancelled statement is cancelled in the server too, instead of going
 	// on there, with its locks, when nobody waits for it any longer.
-	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-		return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
-	}
 	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 5 * time.Second}
 	}
