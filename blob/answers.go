@@ -6,22 +6,27 @@ import "sync/atomic"
 // requests and never changed, but for gzip forms that are added when they are
 // first asked for.
 type Answers struct {
-	// What a list needs comes first, so that it touches little memory.
+	// What a list needs comes first, and fills the 64 bytes that a processor
+	// fetches at once. The whole is 192 bytes, which Go puts at such a boundary.
 	ProductID int64
 	Version   int64
 	Hash      int64 // of the row, see Row
 	Contract  Contract
 	// FeaturesFrom and FeaturesTo are FeaturesSpan of Detail.Body: what a list
 	// of products leaves out.
-	FeaturesFrom, FeaturesTo int
+	FeaturesFrom, FeaturesTo int32
 	Detail                   Answer
 	Styles                   Answer
 	Related                  Answer
-	// ETag is strong, quoted, and belongs to the identity form; GzipETag to
-	// the gzip form.
-	ETag     []byte
-	GzipETag []byte
+	// Tags are ETag and, behind it, GzipETag.
+	Tags []byte
 }
+
+// ETag is strong, quoted, and belongs to the identity form.
+func (a *Answers) ETag() []byte { return a.Tags[:(len(a.Tags)-len(GzipSuffix))/2] }
+
+// GzipETag is the one of the gzip form.
+func (a *Answers) GzipETag() []byte { return a.Tags[(len(a.Tags)-len(GzipSuffix))/2:] }
 
 // Answer is one response body.
 type Answer struct {

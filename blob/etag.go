@@ -2,6 +2,9 @@ package blob
 
 import "strconv"
 
+// GzipSuffix marks the gzip form in an entity tag.
+const GzipSuffix = "-gzip"
+
 // AppendETag appends the entity tag of a product's state: its version and the
 // low half of its hash, such as "41-9f3c2a10" in quotes. The hash tells bodies
 // apart that had the same version before and after a restore. form marks

@@ -84,8 +84,7 @@ func (b *builder) build(row *blob.Row) (*blob.Answers, int64) {
 func (b *builder) answers(row *blob.Row, detail, styles int) (*blob.Answers, int64) {
 	starts := [4]int{0, detail, detail + styles, len(b.data)}
 	b.data = blob.AppendETag(b.data, row.Version, row.Hash, "")
-	gzipTag := len(b.data)
-	b.data = blob.AppendETag(b.data, row.Version, row.Hash, "-gzip")
+	b.data = blob.AppendETag(b.data, row.Version, row.Hash, blob.GzipSuffix)
 
 	// append rounds up to the allocator's size, which is what it costs.
 	data := append([]byte(nil), b.data...)
@@ -96,8 +95,7 @@ func (b *builder) answers(row *blob.Row, detail, styles int) (*blob.Answers, int
 		Version:   row.Version,
 		Hash:      row.Hash,
 		Contract:  row.Contract,
-		ETag:      part(starts[3], gzipTag),
-		GzipETag:  part(gzipTag, len(data)),
+		Tags:      part(starts[3], len(data)),
 	}
 	for i, answer := range [...]*blob.Answer{&a.Detail, &a.Styles, &a.Related} {
 		answer.Body = part(starts[i], starts[i+1])
@@ -106,7 +104,8 @@ func (b *builder) answers(row *blob.Row, detail, styles int) (*blob.Answers, int
 			size += int64(len(answer.Body))*gzipPercent/100 + gzipOverhead
 		}
 	}
-	a.FeaturesFrom, a.FeaturesTo = blob.FeaturesSpan(a.Detail.Body)
+	from, to := blob.FeaturesSpan(a.Detail.Body)
+	a.FeaturesFrom, a.FeaturesTo = int32(from), int32(to)
 	return a, size
 }
 

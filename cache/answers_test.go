@@ -32,10 +32,10 @@ func TestBuild(t *testing.T) {
 			b := newBuilder()
 			_, _ = b.build(&blob.Row{Detail: []byte(long)}) // its memory is used again
 			a, size := b.build(&tc.row)
-			if tc.etag != "" && string(a.ETag) != tc.etag {
-				t.Errorf("ETag %s, want %s", a.ETag, tc.etag)
+			if tc.etag != "" && string(a.ETag()) != tc.etag {
+				t.Errorf("ETag %s, want %s", a.ETag(), tc.etag)
 			}
-			if got, want := string(a.GzipETag), strings.TrimSuffix(string(a.ETag), `"`)+`-gzip"`; got != want {
+			if got, want := string(a.GzipETag()), strings.TrimSuffix(string(a.ETag()), `"`)+`-gzip"`; got != want {
 				t.Errorf("gzip ETag %s, want %s", got, want)
 			}
 			gzipped, total := "", 0
@@ -65,7 +65,7 @@ func TestBuild(t *testing.T) {
 				t.Errorf("size %d, bodies are %d", size, total)
 			}
 			from, to := blob.FeaturesSpan(a.Detail.Body)
-			if a.FeaturesFrom != from || a.FeaturesTo != to {
+			if int(a.FeaturesFrom) != from || int(a.FeaturesTo) != to {
 				t.Errorf("features %d to %d, want %d to %d", a.FeaturesFrom, a.FeaturesTo, from, to)
 			}
 			again, _ := newBuilder().build(&tc.row)

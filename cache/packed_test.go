@@ -57,7 +57,7 @@ func TestRecord(t *testing.T) {
 // sameAnswer compares bodies, and whether they have a gzip form.
 var sameAnswer = cmp.Comparer(func(x, y *blob.Answers) bool {
 	same := x.ProductID == y.ProductID && x.Version == y.Version && x.Contract == y.Contract &&
-		bytes.Equal(x.ETag, y.ETag) && bytes.Equal(x.GzipETag, y.GzipETag) &&
+		bytes.Equal(x.Tags, y.Tags) &&
 		x.FeaturesFrom == y.FeaturesFrom && x.FeaturesTo == y.FeaturesTo
 	for _, pair := range [...][2]*blob.Answer{{&x.Detail, &y.Detail}, {&x.Styles, &y.Styles}, {&x.Related, &y.Related}} {
 		same = same && bytes.Equal(pair[0].Body, pair[1].Body) && (pair[0].Zip == nil) == (pair[1].Zip == nil)

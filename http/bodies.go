@@ -135,7 +135,7 @@ func (l *list) measure() {
 	for _, a := range l.answers {
 		l.length += len(a.Detail.Body)
 		if l.short {
-			l.length -= a.FeaturesTo - a.FeaturesFrom
+			l.length -= int(a.FeaturesTo - a.FeaturesFrom)
 		}
 	}
 }

@@ -24,7 +24,7 @@ type longShelf struct {
 
 func (s longShelf) Page(_ context.Context, dst []*blob.Answers, _, count int64) ([]*blob.Answers, int64, time.Duration, error) {
 	for range count {
-		dst = append(dst, &blob.Answers{ProductID: 1, ETag: []byte(`"1-0"`), Detail: blob.Answer{Body: s.detail}})
+		dst = append(dst, &blob.Answers{ProductID: 1, Tags: []byte(`"1-0""1-0-gzip"`), Detail: blob.Answer{Body: s.detail}})
 	}
 	return dst, 1_000_000, 0, nil
 }

@@ -110,13 +110,13 @@ func makeAnswers(t testing.TB, p *blob.Product, contract blob.Contract, version 
 		Version:   version,
 		Hash:      blobs.Hash(),
 		Contract:  contract,
-		ETag:      []byte(`"` + tag + `"`),
-		GzipETag:  []byte(`"` + tag + `-gzip"`),
+		Tags:      []byte(`"` + tag + `""` + tag + `-gzip"`),
 		Detail:    form(blobs.Detail),
 		Styles:    form(blobs.Styles),
 		Related:   form(blobs.Related),
 	}
-	a.FeaturesFrom, a.FeaturesTo = blob.FeaturesSpan(a.Detail.Body)
+	from, to := blob.FeaturesSpan(a.Detail.Body)
+	a.FeaturesFrom, a.FeaturesTo = int32(from), int32(to)
 	return a
 }
 

@@ -32,7 +32,7 @@ type hit struct {
 }
 
 func hits(t testing.TB, s *shelf) []hit {
-	tag := string(s.answers[0].ETag)
+	tag := string(s.answers[0].ETag())
 	gzip := []string{"Accept-Encoding", "gzip, deflate, br, zstd"}
 	return []hit{
 		{"detail", "/products/1", "", nil, 200, 0},

@@ -45,13 +45,13 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r readRoute, segment []byte) {
 // that nobody has asked for before. HEAD comes here too; fasthttp leaves its
 // body out.
 func answer(ctx *fasthttp.RequestCtx, a *blob.Answers, body *blob.Answer) {
-	form, tag := body.Body, a.ETag
+	form, tag := body.Body, a.ETag()
 	zipped := body.Zip != nil && acceptsGzip(ctx.Request.Header.PeekCanonical(headerAccept))
 	if zipped {
-		tag = a.GzipETag
+		tag = a.GzipETag()
 	}
 	if held := ctx.Request.Header.PeekCanonical(headerIfNoneMatch); held != nil {
-		if tag := heldTag(held, tag, a.ETag); tag != nil {
+		if tag := heldTag(held, tag, a.ETag()); tag != nil {
 			notModified(ctx, tag)
 			return
 		}
@@ -61,7 +61,7 @@ func answer(ctx *fasthttp.RequestCtx, a *blob.Answers, body *blob.Answer) {
 			form = short
 			ctx.Response.Header.SetContentEncodingBytes(valueGzip)
 		} else {
-			tag = a.ETag
+			tag = a.ETag()
 		}
 	}
 	ctx.Response.Header.SetContentTypeBytes(valueJSON)

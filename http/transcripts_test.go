@@ -24,7 +24,7 @@ func TestTranscripts(t *testing.T) {
 	const valid = "Authorization: Bearer " + testToken + "\nContent-Type: application/json"
 	body := func(s string) string { return fmt.Sprintf("\nContent-Length: %d\n\n%s", len(s), s) }
 	gzip := "Accept-Encoding: gzip, deflate, br"
-	tag := fmt.Sprintf("If-None-Match: %s", newShelf(t, blob.Pulsar).answers[0].ETag)
+	tag := fmt.Sprintf("If-None-Match: %s", newShelf(t, blob.Pulsar).answers[0].ETag())
 	tests := []struct {
 		file     string
 		config   Config

@@ -191,7 +191,7 @@ func ifMatch(values [][]byte) blob.Match {
 	}
 	return func(version, hash int64) bool {
 		return listsTag(list, blob.AppendETag(nil, version, hash, ""), strongly) ||
-			listsTag(list, blob.AppendETag(nil, version, hash, "-gzip"), strongly)
+			listsTag(list, blob.AppendETag(nil, version, hash, blob.GzipSuffix), strongly)
 	}
 }
 

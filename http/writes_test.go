@@ -182,7 +182,7 @@ func TestIfMatch(t *testing.T) {
 	var b blob.Blobs
 	blob.Build(&b, &p, blob.Pulsar)
 	tag := string(blob.AppendETag(nil, 41, b.Hash(), ""))
-	zipped := string(blob.AppendETag(nil, 41, b.Hash(), "-gzip"))
+	zipped := string(blob.AppendETag(nil, 41, b.Hash(), blob.GzipSuffix))
 	for _, c := range []struct {
 		status  int
 		headers []string
