@@ -139,6 +139,7 @@ func (c *Cache) Many(ctx context.Context, dst []*blob.Answers, ids []int64) (man
 	var wants []want
 	holes := false
 	c.listed.Add(int64(len(ids)))
+	c.flights.store.touch(ids)
 	for _, id := range ids {
 		e, good := c.hit(id, oldest)
 		if !good {
