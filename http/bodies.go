@@ -94,9 +94,9 @@ func (p *place) leave() {
 //
 // It is put together when it is about to be sent, in memory that the list before
 // it has used and the processor still has at hand: a body that each connection
-// keeps is far away by the time that its next one is due. Long ones are
-// put together at once, for their products may have left the cache long before
-// a slow client has read them.
+// keeps is far away by the time that its next one is due. Long ones, for which
+// there is a place, are put together at once: their products may have left the
+// cache long before a slow client has read them.
 type list struct {
 	server  *Server
 	ids     []int64

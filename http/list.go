@@ -144,7 +144,7 @@ func (s *Server) join(ctx *fasthttp.RequestCtx, l *list, total int64) {
 		s.fail(ctx, err)
 		return
 	}
-	if l.length > keptBuffer {
+	if l.length > keptBuffer || l.place.lists != nil {
 		l.join()
 	}
 	ctx.Response.Header.SetContentTypeBytes(valueJSON)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// coarse is a clock that is read by a load, a second behind at most. It counts
-// from began.
+// coarse is a clock that is read by a load, a second behind at most while the
+// process runs. It counts from began.
 type coarse struct {
 	began time.Time
 	now   atomic.Int64 // nanoseconds
@@ -39,8 +39,8 @@ func (c *coarse) in(d time.Duration) time.Duration { return time.Duration(c.now.
 const deadlineSlack = 5 * time.Second
 
 // timedConn holds its peer to the limits of time: readTimeout to send its first
-// request, and any other from its first byte on, writeTimeout to take an answer,
-// and idleTimeout to begin the next request. It may end them deadlineSlack and a
+// request, and any other from its first byte on, writeTimeout to take what is
+// written at once, and idleTimeout to begin the next request. It may end them deadlineSlack and a
 // second early. fasthttp's own limits read the clock and set a timer three times
 // with every request, which together take a fifteenth of a hit.
 //
@@ -81,9 +81,7 @@ func (c *timedConn) Read(b []byte) (int, error) {
 }
 
 func (c *timedConn) Write(b []byte) (int, error) {
-	if !c.answered {
-		c.answered, c.end = true, c.clock.in(writeTimeout)
-	}
+	c.answered, c.end = true, c.clock.in(writeTimeout)
 	if c.end > c.writing+deadlineSlack {
 		if err := c.SetWriteDeadline(c.clock.began.Add(c.end)); err != nil {
 			return 0, err //nolint:wrapcheck // fasthttp looks at what it is

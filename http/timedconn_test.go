@@ -1,9 +1,12 @@
 package http
 
 import (
+	"bufio"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
+	nethttp "net/http"
 	"os"
 	"strings"
 	"testing"
@@ -124,6 +127,40 @@ func TestSilentHandshake(t *testing.T) {
 		if took := time.Since(began); took != readTimeout {
 			t.Errorf("closed after %v, want %v", took, readTimeout)
 		}
+		if err := server.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(30 * time.Second)
+	})
+}
+
+// TestPipelinedAnswers: each answer has its time to be taken, also where all
+// requests came at once.
+func TestPipelinedAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := longShelf{newShelf(t, blob.Pulsar), []byte(`{"id":1,"name":"` + strings.Repeat("x", 2000) + `"}`)}
+		server := inBubble(Config{Catalogue: s})
+		l := &pipes{make(chan net.Conn), make(chan struct{})}
+		go func() { _ = server.Serve(l) }()
+		client, end := net.Pipe()
+		l.conns <- end
+		const answers = 12
+		go func() {
+			_, _ = io.WriteString(client, strings.Repeat("GET /products/list?count=500 HTTP/1.1\r\nHost: x\r\n\r\n", answers))
+		}()
+		in := bufio.NewReader(client)
+		for n := range answers {
+			time.Sleep(4 * time.Second)
+			reply, err := nethttp.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatalf("answer %d: %v", n+1, err)
+			}
+			if _, err := io.Copy(io.Discard, reply.Body); err != nil {
+				t.Fatalf("answer %d: %v", n+1, err)
+			}
+			_ = reply.Body.Close()
+		}
+		_ = client.Close()
 		if err := server.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}

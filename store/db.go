@@ -35,8 +35,9 @@ type DB struct {
 }
 
 // Open connects to the database of url on behalf of a command, such as "load".
-// So many connections are kept ready, whether or not anybody needs them, but no
-// more than the pool may have. It fails where the database does not answer within
+// So many connections are kept ready, whether or not anybody needs them, but one
+// fewer than the pool may have: while a database does not answer, those that are
+// dialled ahead must not take the place of one that is waited for. It fails where the database does not answer within
 // ten seconds, and where it holds a schema newer than this program's; it changes
 // nothing.
 func Open(ctx context.Context, url, command string, ready int32) (*DB, error) {
@@ -51,7 +52,7 @@ func Open(ctx context.Context, url, command string, ready int32) (*DB, error) {
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = db.name
 	config.ConnConfig.ConnectTimeout = 10 * time.Second
-	config.MinConns = max(config.MinConns, ready)
+	config.MinConns = max(config.MinConns, min(ready, config.MaxConns-1))
 	// Later, somebody waits for an answer that may be in the cache as well.
 	var opened atomic.Bool
 	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
@@ -65,7 +66,7 @@ func Open(ctx context.Context, url, command string, ready int32) (*DB, error) {
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
 	if _, err := db.State(ctx); err != nil && !errors.Is(err, blob.ErrNotReady) {
-		db.Close()
+		go db.Close() // waits for connections that are still being dialled
 		return nil, err
 	}
 	opened.Store(true)
@@ -87,8 +88,9 @@ const (
 	endWithClient = `set client_connection_check_interval = '2s'`
 	// Differences are written after a checkpoint more often than not, and so with
 	// an image of each page. To compress those in PostgreSQL's default way took
-	// most of the time that writing them takes. Not everybody may say so, and
-	// PostgreSQL before 15 does not know it.
+	// most of the time that writing them takes. Not everybody may say so (the
+	// database's log then has a line for it), and PostgreSQL before 15 does not
+	// know it.
 	compressQuickly = `
 select set_config('wal_compression', 'lz4', false) from pg_settings where name = 'wal_compression' and setting = 'pglz'`
 	workerMemory = `set maintenance_work_mem = '64MB'; set work_mem = '32MB';

@@ -38,7 +38,7 @@ func TestReadyConnections(t *testing.T) {
 		ready int32
 		limit string
 		want  int64
-	}{{3, "4", 3}, {3, "2", 2}} {
+	}{{3, "4", 3}, {3, "2", 1}} {
 		db, err := Open(t.Context(), pg.Database(t)+"&pool_max_conns="+tc.limit, "test", tc.ready)
 		if err != nil {
 			t.Fatal(err)

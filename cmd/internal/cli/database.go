@@ -27,8 +27,8 @@ func Lines(io IO, quiet bool) (say, warn func(string)) {
 func (d Database) Embedded() bool { return d.DatabaseURL == "" }
 
 // Open connects to the database, starting the private one where it is that
-// and does not run; command and ready are for store.Open. The function ends what was begun. say is told what takes
-// long, warn what went wrong at the end.
+// and does not run; command and ready are for store.Open. The function ends what
+// was begun. say is told what takes long, warn what went wrong at the end.
 func (d Database) Open(ctx context.Context, command string, ready int32, say, warn func(string)) (*store.DB, func(), error) {
 	if !d.Embedded() {
 		db, err := store.Open(ctx, d.DatabaseURL, command, ready)
