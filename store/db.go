@@ -37,9 +37,10 @@ type DB struct {
 // Open connects to the database of url on behalf of a command, such as "load".
 // So many connections are kept ready, whether or not anybody needs them, but one
 // fewer than the pool may have: while a database does not answer, those that are
-// dialled ahead must not take the place of one that is waited for. It fails where the database does not answer within
-// ten seconds, and where it holds a schema newer than this program's; it changes
-// nothing.
+// dialled ahead must not take the place of one that is waited for.
+//
+// It fails where the database does not answer within ten seconds, and where it
+// holds a schema newer than this program's; it changes nothing.
 func Open(ctx context.Context, url, command string, ready int32) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
