@@ -103,7 +103,10 @@ set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepaliv
 
 // worker connects for long work; its user closes the connection.
 func (db *DB) worker(ctx context.Context) (*pgx.Conn, error) {
-	config := db.pool.Config().ConnConfig
+	return connectWorker(ctx, db.pool.Config().ConnConfig)
+}
+
+func connectWorker(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
 	// A cancelled statement is cancelled in the server too, instead of going
 	// on there, with its locks, when nobody waits for it any longer.
 	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {

@@ -22,9 +22,9 @@ copy shelf_next.blobs (product_id, version, hash, contract, detail, styles, rela
 )
 
 // copyAhead is how many buffers the lanes of a warm may be ahead of the COPY,
-// 2 MB in all. They build much faster than it takes: without room both would wait
+// 4 MB in all. They build much faster than it takes: without room both would wait
 // for it, then both read, and it would wait for them.
-const copyAhead = 32
+const copyAhead = 64
 
 // filling is the transaction that fills the new shelf: one COPY, that several
 // writers feed.

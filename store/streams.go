@@ -77,7 +77,9 @@ type styleRange struct {
 
 // Reader opens a reader that sees what the warm sees.
 func (w *Warm) Reader(ctx context.Context) (*RowReader, error) {
-	conn, err := w.db.worker(ctx)
+	config := w.db.pool.Config().ConnConfig
+	config.DialFunc = readInBulk(config.DialFunc)
+	conn, err := connectWorker(ctx, config)
 	if err != nil {
 		return nil, err
 	}

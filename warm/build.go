@@ -66,7 +66,7 @@ type Target struct {
 // is live.
 func Build(ctx context.Context, s Source, t Target) (Summary, Lists, error) {
 	b := &builder{source: &s, target: &t}
-	err := run(ctx, s, rangeSize, "shelf", b.open)
+	err := run(ctx, s, buildExtent, "shelf", b.open)
 	l := &b.lists
 	l.Complete = int64(len(l.Changed)) == b.found.Changed+b.found.New && int64(len(l.Removed)) == b.found.Removed &&
 		len(l.Changed)+len(l.Removed) <= maxListed

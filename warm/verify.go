@@ -26,7 +26,7 @@ func (d Difference) String() string {
 // many products it has compared and how many of them differ.
 func Verify(ctx context.Context, s Source, tell func(Difference)) (compared, differ int64, err error) {
 	v := &verifier{contract: s.Contract, tell: tell}
-	err = run(ctx, s, verifySize, "blobs", func(context.Context) (sink, error) { return &comparison{of: v}, nil })
+	err = run(ctx, s, verifyExtent, "blobs", func(context.Context) (sink, error) { return &comparison{of: v}, nil })
 	return v.compared, v.differ, err
 }
 

@@ -59,14 +59,18 @@ type Source struct {
 	Progress  func(built int64) // products built so far
 }
 
-const (
-	// lanes is how many ranges are worked on side by side. Each occupies a
-	// processor of the database with its COPY back.
-	lanes = 2
-	// rangeSize bounds memory: the rows of a product take about 2.7 kB.
-	// verifySize is for ranges that come with their blobs, another 1.6 kB.
-	rangeSize  = 2000
-	verifySize = 1000
+// extent says how a run goes through the products.
+type extent struct {
+	lanes int   // how many ranges are worked on side by side
+	size  int64 // how many products a range has
+}
+
+// Memory is bounded by both: the rows of a product take about 2.7 kB, its blobs
+// another 1.6 kB. Two lanes and the COPY that takes what they build keep two
+// processors busy, without it three do.
+var (
+	buildExtent  = extent{lanes: 2, size: 1500}
+	verifyExtent = extent{lanes: 3, size: 700}
 )
 
 // sink takes what one lane finds, range by range.
@@ -80,15 +84,14 @@ type sink interface {
 	end(failure error) error
 }
 
-// run builds all products, so many at a time. shelf is the stream that live
-// rows come from.
-func run(ctx context.Context, s Source, size int64, shelf string, open func(ctx context.Context) (sink, error)) error {
+// run builds all products. shelf is the stream that live rows come from.
+func run(ctx context.Context, s Source, over extent, shelf string, open func(ctx context.Context) (sink, error)) error {
 	var mu sync.Mutex
 	var built int64
 	g, ctx := errgroup.WithContext(ctx)
-	for range lanes {
+	for range over.lanes {
 		g.Go(func() error {
-			l := lane{source: &s, size: size, shelf: shelf}
+			l := lane{source: &s, size: over.size, shelf: shelf}
 			return l.run(ctx, open, func(count int64) {
 				mu.Lock()
 				defer mu.Unlock()
