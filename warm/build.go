@@ -66,7 +66,11 @@ type Target struct {
 // is live.
 func Build(ctx context.Context, s Source, t Target) (Summary, Lists, error) {
 	b := &builder{source: &s, target: &t}
-	err := run(ctx, s, buildExtent, "shelf", b.open)
+	over := differenceExtent
+	if t.All {
+		over = allExtent
+	}
+	err := run(ctx, s, over, "shelf", b.open)
 	l := &b.lists
 	l.Complete = int64(len(l.Changed)) == b.found.Changed+b.found.New && int64(len(l.Removed)) == b.found.Removed &&
 		len(l.Changed)+len(l.Removed) <= maxListed

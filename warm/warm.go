@@ -66,11 +66,12 @@ type extent struct {
 }
 
 // Memory is bounded by both: the rows of a product take about 2.7 kB, its blobs
-// another 1.6 kB. Two lanes and the COPY that takes what they build keep two
-// processors busy, without it three do.
+// another 1.6 kB. Two lanes and a COPY that takes all they build keep two
+// processors busy; where there is little or none to copy, it takes three.
 var (
-	buildExtent  = extent{lanes: 2, size: 1500}
-	verifyExtent = extent{lanes: 3, size: 700}
+	allExtent        = extent{lanes: 2, size: 1500}
+	differenceExtent = extent{lanes: 3, size: 1000}
+	verifyExtent     = extent{lanes: 3, size: 700}
 )
 
 // sink takes what one lane finds, range by range.

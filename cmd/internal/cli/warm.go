@@ -106,8 +106,8 @@ func (r *warmRun) all(ctx context.Context) error {
 	}
 	// What is in a shelf is in one contract, and a first one has nothing to
 	// differ from.
-	whole := r.job.Full || r.contract != r.warm.State.Contract || r.warm.State.Generation == 0
-	if whole {
+	all := r.job.Full || r.contract != r.warm.State.Contract || r.warm.State.Generation == 0
+	if all {
 		if err := r.room(ctx, 1); err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (r *warmRun) all(ctx context.Context) error {
 	source := warmSource(r.warm, r.contract, progress.Bar("warm", r.warm.Products, "products"))
 	found, lists, err := warm.Build(ctx, source, warm.Target{
 		Version: r.warm.Version,
-		All:     r.job.Full,
+		All:     all,
 		Writer:  func(ctx context.Context) (warm.Writer, error) { return r.warm.Writer(ctx) },
 		Many:    func(ctx context.Context) error { return r.guard(ctx, r.warm.Impact) },
 	})
@@ -131,8 +131,8 @@ func (r *warmRun) all(ctx context.Context) error {
 		return err
 	}
 	r.report.Found = found
-	if !whole && !found.Few() {
-		whole = true
+	whole := all || !found.Few()
+	if whole && !all {
 		if err := r.room(ctx, float64(found.Unchanged)/float64(max(found.Built, 1))); err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func (r *warmRun) all(ctx context.Context) error {
 		Everything:    !lists.Complete || r.warm.State.Generation == 0,
 		DiscardWrites: r.job.DiscardWrites,
 	}
-	if r.job.Full {
+	if all {
 		p.Put = found.Built
 	}
 	return r.publish(ctx, p)
