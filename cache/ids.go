@@ -223,8 +223,12 @@ func (s *ids) finish(load int64, live *roaring64.Bitmap) {
 	if live != nil && load == s.want {
 		live.Or(s.added)
 		live.AndNot(s.removed)
-		for gone := roaring64.AndNot(s.live, live).Iterator(); gone.HasNext(); {
-			s.fence.Raise(int64(gone.Next()))
+		if gone := roaring64.AndNot(s.live, live); gone.GetCardinality() >= fence.Stripes {
+			s.fence.RaiseAll()
+		} else {
+			for id := gone.Iterator(); id.HasNext(); {
+				s.fence.Raise(int64(id.Next()))
+			}
 		}
 		s.live, s.size, s.loaded = live, int64(live.GetCardinality()), true
 		s.have, s.moment = load, s.begun

@@ -160,3 +160,23 @@ func TestLookedUpAgain(t *testing.T) {
 		})
 	})
 }
+
+// The same where so much is gone that no counter would be left out.
+func TestMuchGoneFromNewIDs(t *testing.T) {
+	many := make([]int64, fence.Stripes+1)
+	for i := range many {
+		many[i] = 10 * int64(i+1)
+	}
+	s := loadedIDs(many...)
+	s.need(1)
+	shown := make(map[int64]fence.Stamp, len(many))
+	for _, id := range many {
+		shown[id] = s.fence.Stamp(id)
+	}
+	reload(s, many[0])
+	for _, id := range many[1:] {
+		if s.fence.Holds(id, shown[id]) {
+			t.Fatalf("%d is gone and may be served", id)
+		}
+	}
+}
