@@ -56,7 +56,7 @@ type timedConn struct {
 
 // timed begins with a connection that was just accepted.
 func (c *coarse) timed(conn net.Conn) net.Conn {
-	t := &timedConn{Conn: conn, clock: c, end: c.in(readTimeout)}
+	t := &timedConn{Conn: quick(conn), clock: c, end: c.in(readTimeout)}
 	if encrypted, ok := conn.(*tls.Conn); ok {
 		return &timedTLS{t, encrypted}
 	}
