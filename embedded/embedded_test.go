@@ -21,7 +21,7 @@ func TestFirstAndSecondStart(t *testing.T) {
 	mustQuery(t, s.URL(), "CREATE TABLE kept AS SELECT 7 AS n")
 
 	for name, want := range map[string]string{
-		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "autovacuum": "on",
+		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "autovacuum": "on", "autovacuum_naptime": "5min",
 		"listen_addresses": "", "unix_socket_permissions": "0700", "server_encoding": "UTF8",
 		"lc_collate": "C", "lc_messages": "C", "TimeZone": "UTC", "wal_level": "minimal",
 	} {

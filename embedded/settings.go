@@ -46,6 +46,10 @@ wal_compression = on
 max_wal_size = 2GB
 checkpoint_timeout = 15min
 
+# How often autovacuum looks at each database, of which there are three: a look
+# that finds nothing takes 8 ms, and on a tenth of a CPU all wait for 80 ms then.
+autovacuum_naptime = 5min
+
 # Errors of statements reach the client that caused them. The log is for what
 # happens to the server itself, and so stays small.
 log_min_messages = log

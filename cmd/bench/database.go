@@ -103,7 +103,7 @@ func (d *database) text(ctx context.Context, sql string, args ...any) ([]string,
 }
 
 // settingNames are the settings that matter to the figures of a load.
-var settingNames = []string{"autovacuum", "checkpoint_timeout", "fsync", "full_page_writes", "maintenance_work_mem",
+var settingNames = []string{"autovacuum", "autovacuum_naptime", "checkpoint_timeout", "fsync", "full_page_writes", "maintenance_work_mem",
 	"max_wal_size", "shared_buffers", "synchronous_commit", "wal_compression", "wal_level", "work_mem"}
 
 // about returns the server's version, and its settings by name.
