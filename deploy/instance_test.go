@@ -255,6 +255,8 @@ func TestInstanceDatabase(t *testing.T) {
 			"listen_addresses": map[int64]string{1: "", 2: "*"}[servers],
 			"ssl":              map[int64]string{1: "off", 2: "on"}[servers],
 			"shared_buffers":   map[int64]string{1: "16384", 2: "32768"}[servers], // of 8 kB
+
+			"autovacuum_naptime": "300", // seconds
 		} {
 			cmd := exec.Command(binaries[len(binaries)-1], append(words[1:len(words):len(words)], "-C", setting)...)
 			if os.Getuid() == 0 { // which PostgreSQL refuses
