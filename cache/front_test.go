@@ -197,8 +197,14 @@ func TestUnpackedDoesNotComeBack(t *testing.T) {
 
 	// This reader has looked for it before it was filled in.
 	shelf.during = func(context.Context, []int64) error {
-		if e, good := c.hit(1, 0); !good || e.answers.Version != 1 {
-			t.Errorf("hit %v, %v", e, good)
+		for stored := false; !stored; {
+			e, good := c.hit(1, 0)
+			if !good || e.answers.Version != 1 {
+				t.Errorf("hit %v, %v", e, good)
+				break
+			}
+			now, _ := a.tableStore.Get(1)
+			stored = now == e
 		}
 		shelf.put(row(1, 3))
 		a.before = func(e *entry) {

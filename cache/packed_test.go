@@ -66,7 +66,8 @@ var sameAnswer = cmp.Comparer(func(x, y *blob.Answers) bool {
 })
 
 // TestPacked: an entry made from a packed row is the one that was built from
-// the database's, is handed to the store, and is gone once its fence is raised.
+// the database's, is handed to the store if it is wanted often, and is gone once its fence is
+// raised.
 func TestPacked(t *testing.T) {
 	p := filled(t, 4)
 	b := newBuilder()
@@ -89,8 +90,18 @@ func TestPacked(t *testing.T) {
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(entry{}, fence.Stamp{}), sameAnswer); diff != "" {
 			t.Fatal(diff)
 		}
-		if stored, _ := p.store.Get(id); stored != got {
-			t.Fatalf("product %d was not handed to the store", id)
+		handed := 0
+		const times = 40 * passOneIn
+		for range times {
+			if got, ok = p.get(id); !ok {
+				t.Fatalf("product %d is not there any more", id)
+			}
+			if stored, _ := p.store.Get(id); stored == got {
+				handed++
+			}
+		}
+		if handed == 0 || handed > times/2 {
+			t.Fatalf("product %d was handed to the store %d times of %d", id, handed, times)
 		}
 	}
 	p.fence.Raise(7)
@@ -141,8 +152,10 @@ func TestPackedSettles(t *testing.T) {
 			e := &entry{stamp: p.fence.Stamp(1)}
 			e.answers, _ = b.build(&r)
 			p.keep(b, e)
-			if _, ok := p.get(1); !ok || s.late != 1 {
-				t.Fatal(ok, s.late)
+			for s.late == 0 {
+				if _, ok := p.get(1); !ok {
+					t.Fatal("the row is not there")
+				}
 			}
 			takeAway(p)
 			if _, ok := p.get(1); ok || s.late != 0 {
