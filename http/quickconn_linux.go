@@ -108,5 +108,5 @@ func (c *quickConn) failed(what string, err error) error {
 	if raw := (*net.OpError)(nil); errors.As(err, &raw) {
 		err = raw.Err
 	}
-	return &net.OpError{Op: what, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+	return &net.OpError{Op: what, Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -78,7 +79,9 @@ type styleRange struct {
 // Reader opens a reader that sees what the warm sees.
 func (w *Warm) Reader(ctx context.Context) (*RowReader, error) {
 	config := w.db.pool.Config().ConnConfig
-	config.DialFunc = readInBulk(config.DialFunc)
+	if runtime.GOOS == "linux" { // elsewhere sockets may hold too little to wait for more
+		config.DialFunc = readInBulk(config.DialFunc)
+	}
 	conn, err := connectWorker(ctx, config)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -112,11 +111,6 @@ func (r *warmRun) all(ctx context.Context) error {
 		if err := r.room(ctx, 1); err != nil {
 			return err
 		}
-	}
-	if all {
-		// A third of one processor builds faster than the database's COPY takes
-		// it. To hand rows over between more would take a tenth of its time.
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	}
 	progress := NewProgress(r.io.Stderr, r.job.Quiet)
 	source := warmSource(r.warm, r.contract, progress.Bar("warm", r.warm.Products, "products"))
