@@ -112,6 +112,7 @@ func connectWorker(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, erro
 	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 5 * time.Second}
 	}
+	config.DialFunc = writeInBulk(config.DialFunc)
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database: %w", classify(err))

@@ -185,7 +185,7 @@ func (b *warmBench) conclude() {
 			"blobs from the rows by `jsonb_agg` over merge joins, ran once, and was compared product by product.",
 			contenderShelf, contenderFrozen, contenderSQL)
 	}
-	b.note("A full warm replaces the live shelf and drops it, checks its number of products, and compares every hash. Before `%s` one "+
+	b.note("A full warm replaces the live shelf and drops it, checks its number of products, compares every hash, and analyses the key only. Before `%s` one "+
 		"product in %d was changed in product.csv and all six files were loaded again, which is not in its time.", contenderEdit, editEvery)
 	b.note("Before each run a checkpoint was made. On one CPU ran both sides and PostgreSQL; the bench itself was idle. The group is "+
 		"a control group of 1 CPU and 1 GiB, page cache included, with load, warm, PostgreSQL and a server that is asked %d times "+

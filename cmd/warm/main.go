@@ -77,6 +77,8 @@ func run(ctx context.Context, f flags, io cli.IO) error {
 			return err
 		}
 	}
+	// Not before: a PostgreSQL that was started for this goes on for others.
+	giveWay()
 	if f.Full {
 		// A third of one processor builds faster than the database's COPY takes
 		// it. To hand rows over between more would take a tenth of its time.
