@@ -3,8 +3,8 @@ package blob
 import "sync/atomic"
 
 // Answers are one product's responses, ready to send. They are shared by all
-// requests and never changed, but for gzip forms that are added when they are
-// first asked for.
+// requests, unless Lent, and never changed, but for gzip forms that are added
+// when they are first asked for.
 type Answers struct {
 	// What a list needs comes first, and fills the 64 bytes that a processor
 	// fetches at once. The whole is 192 bytes, which Go puts at such a boundary.
@@ -12,6 +12,9 @@ type Answers struct {
 	Version   int64
 	Hash      int64 // of the row, see Row
 	Contract  Contract
+	// Lent says that nobody else has these answers, and that whoever made them
+	// would like their memory back.
+	Lent bool
 	// FeaturesFrom and FeaturesTo are FeaturesSpan of Detail.Body: what a list
 	// of products leaves out.
 	FeaturesFrom, FeaturesTo int32

@@ -78,35 +78,46 @@ func (b *builder) build(row *blob.Row) (*blob.Answers, int64) {
 	return b.answers(row, detail, styles)
 }
 
-// answers makes the answers of a row whose identity forms are b.data, one
-// behind the other: detail bytes, styles bytes, and those of related. All data
-// of the result lies in one piece of memory, but for gzip forms.
+// answers makes the answers of a row whose identity forms are b.data, see
+// arrange.
 func (b *builder) answers(row *blob.Row, detail, styles int) (*blob.Answers, int64) {
-	starts := [4]int{0, detail, detail + styles, len(b.data)}
-	b.data = blob.AppendETag(b.data, row.Version, row.Hash, "")
-	b.data = blob.AppendETag(b.data, row.Version, row.Hash, blob.GzipSuffix)
-
+	all := len(b.data)
+	b.data = appendTags(b.data, row)
 	// append rounds up to the allocator's size, which is what it costs.
 	data := append([]byte(nil), b.data...)
-	size := int64(cap(data))
+	a := new(blob.Answers)
+	return a, int64(cap(data)) + arrange(a, row, data, detail, styles, all)
+}
+
+func appendTags(dst []byte, row *blob.Row) []byte {
+	dst = blob.AppendETag(dst, row.Version, row.Hash, "")
+	return blob.AppendETag(dst, row.Version, row.Hash, blob.GzipSuffix)
+}
+
+// arrange makes a the answers of a row. All their data but gzip forms lies in
+// one piece of memory, one behind the other: detail bytes, styles bytes, those of
+// related up to all, and the tags. It returns what the gzip forms will take.
+func arrange(a *blob.Answers, row *blob.Row, data []byte, detail, styles, all int) (zips int64) {
 	part := func(from, to int) []byte { return data[from:to:to] }
-	a := &blob.Answers{
+	*a = blob.Answers{
 		ProductID: row.ProductID,
 		Version:   row.Version,
 		Hash:      row.Hash,
 		Contract:  row.Contract,
-		Tags:      part(starts[3], len(data)),
+		Detail:    blob.Answer{Body: part(0, detail)},
+		Styles:    blob.Answer{Body: part(detail, detail+styles)},
+		Related:   blob.Answer{Body: part(detail+styles, all)},
+		Tags:      part(all, len(data)),
 	}
-	for i, answer := range [...]*blob.Answer{&a.Detail, &a.Styles, &a.Related} {
-		answer.Body = part(starts[i], starts[i+1])
+	for _, answer := range [...]*blob.Answer{&a.Detail, &a.Styles, &a.Related} {
 		if len(answer.Body) >= gzipMin {
 			answer.Zip = zip
-			size += int64(len(answer.Body))*gzipPercent/100 + gzipOverhead
+			zips += int64(len(answer.Body))*gzipPercent/100 + gzipOverhead
 		}
 	}
 	from, to := blob.FeaturesSpan(a.Detail.Body)
 	a.FeaturesFrom, a.FeaturesTo = int32(from), int32(to)
-	return a, size
+	return zips
 }
 
 // zipper compresses. Its memory is a few hundred kilobytes, so it is used again.

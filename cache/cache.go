@@ -15,7 +15,8 @@
 //     also while the feed is behind the database (see flights).
 //     The exception is a Load, which is for a database that did go back.
 //   - Answers that are returned together are of one contract.
-//   - Answers are built once and never changed.
+//   - Answers are built once and never changed, but for those that are lent, and
+//     these not before they have been given back.
 //   - A hit takes no lock of ours, and allocates nothing but the slot of an entry
 //     that comes to the front.
 package cache

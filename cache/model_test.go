@@ -344,6 +344,7 @@ func (w *world) step(rng *rand.Rand, op byte) {
 			r.stale, r.ended = stale, time.Now()
 			if r.err = err; err == nil {
 				r.got = stateOf(a)
+				w.cache.Done(a)
 			} else if errors.Is(err, blob.ErrNotFound) {
 				r.err = nil
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,10 @@ const (
 	// the store. What is wanted often gets in all the same; to have ristretto
 	// weigh each against what it has takes as long as to unpack it.
 	passOneIn = 4
+	// lentMost is the largest piece of memory that is lent again: pieces grow with
+	// what they carry, and what holds products while it waits counts no more
+	// than a few kilobytes for each.
+	lentMost = 16 << 10
 )
 
 // packed keeps rows compressed, in an eighth of what their entries take, each
@@ -44,6 +49,7 @@ type packed struct {
 	store    store
 	fence    *fence.Fence
 	builders *sync.Pool
+	lent     sync.Pool // of *blob.Answers that came back
 
 	mu       sync.RWMutex
 	codec    *codec // nil: nothing is kept
@@ -136,8 +142,10 @@ func (p *packed) reset(c *codec, rows, bytes int64, whole bool) {
 	p.store.Wait()
 }
 
-// get returns the entry of a product whose row is kept and still good, and now
-// and then hands it to the store.
+// get returns the entry of a product whose row is kept and still good. Now and
+// then it hands one to the store. The others are lent: once the answer is sent,
+// nobody needs them, and to leave that to the collector was three quarters of all
+// garbage.
 func (p *packed) get(id int64) (*entry, bool) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -149,22 +157,53 @@ func (p *packed) get(id int64) (*entry, bool) {
 	if !p.fence.Holds(id, r.stamp) {
 		return nil, false
 	}
-	b := p.builders.Get().(*builder)
-	defer p.builders.Put(b)
-	var err error
-	if b.data, err = p.codec.unpack(b.data[:0], r.data); err != nil || len(b.data) != r.all {
-		return nil, false
-	}
 	e := &entry{stamp: r.stamp, moment: r.moment}
 	row := blob.Row{ProductID: id, Version: r.version, Hash: r.hash, Contract: r.contract}
-	var size int64
-	e.answers, size = b.answers(&row, r.detail, r.styles)
-	e.cost = entryOverhead + size
-	if rand.Uint32()%passOneIn == 0 && p.store.Set(id, e, e.cost) {
-		p.passed.Add(1)
+	if rand.Uint32()%passOneIn != 0 {
+		e.answers = p.lend(&r, &row)
+	} else {
+		b := p.builders.Get().(*builder)
+		defer p.builders.Put(b)
+		var err error
+		if b.data, err = p.codec.unpack(b.data[:0], r.data); err == nil && len(b.data) == r.all {
+			var size int64
+			e.answers, size = b.answers(&row, r.detail, r.styles)
+			e.cost = entryOverhead + size
+			if p.store.Set(id, e, e.cost) {
+				p.passed.Add(1)
+			}
+		}
+	}
+	if e.answers == nil {
+		return nil, false
 	}
 	p.unpacked.Add(1)
 	return e, true
+}
+
+// lend unpacks a row into memory that comes back; nil where that fails.
+func (p *packed) lend(r *record, row *blob.Row) *blob.Answers {
+	a, ok := p.lent.Get().(*blob.Answers)
+	if !ok {
+		a = new(blob.Answers)
+	}
+	const tags = 72 // two, with a version of 20 digits
+	data, err := p.codec.unpack(slices.Grow(a.Detail.Body[:0], r.all+tags), r.data)
+	if err != nil || len(data) != r.all {
+		return nil
+	}
+	data = appendTags(data, row)
+	arrange(a, row, data, r.detail, r.styles, r.all)
+	// With the capacity of it all, which is what comes back.
+	a.Lent, a.Detail.Body = true, data[:r.detail]
+	return a
+}
+
+// takeBack makes answers that are lent the memory of others.
+func (p *packed) takeBack(a *blob.Answers) {
+	if a.Lent && cap(a.Detail.Body) <= lentMost {
+		p.lent.Put(a)
+	}
 }
 
 // head is where the chain of a product begins.

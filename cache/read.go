@@ -31,6 +31,11 @@ func (c *Cache) Get(ctx context.Context, id int64) (a *blob.Answers, stale time.
 	return e.answers, stale, nil
 }
 
+// Done gives answers back that are read no more; once, and only by the caller of
+// Get, Many or Page. Those that are Lent make room for others. What is never given
+// back is the collector's.
+func (c *Cache) Done(a *blob.Answers) { c.packed.takeBack(a) }
+
 // hit returns what the cache has of a product. Where that is no older than
 // oldest it is good; else it is nil, or may be served when nothing newer can
 // be had.

@@ -91,6 +91,7 @@ func (p *place) leave() {
 
 // list is an array of products' details: what it is put together from, and the
 // body of its answer. fasthttp closes that once it is sent, or never will be.
+// A single answer that is lent is sent as one too, for what its end does.
 //
 // It is put together when it is about to be sent, in memory that the list before
 // it has used and the processor still has at hand: a body that each connection
@@ -106,7 +107,7 @@ type list struct {
 	sent    bool
 	length  int // of the body
 	body    []byte
-	rest    []byte // what is left to read of it
+	rest    []byte // what is left to read of it; nil until it is put together
 }
 
 func (s *Server) newList() *list {
@@ -140,6 +141,23 @@ func (l *list) measure() {
 	}
 }
 
+// sendLent sends a form of answers that are lent.
+func (s *Server) sendLent(ctx *fasthttp.RequestCtx, a *blob.Answers, form []byte) {
+	l := s.newList()
+	l.answers, l.rest = append(l.answers, a), form
+	ctx.Response.SetBodyStream(l, len(form))
+}
+
+// giveBack ends the need for the products.
+func (l *list) giveBack() {
+	for _, a := range l.answers {
+		if a != nil {
+			l.server.catalogue.Done(a)
+		}
+	}
+	clear(l.answers)
+}
+
 // join puts the body together, which ends the need for the products.
 func (l *list) join() {
 	b := append(slices.Grow(l.body[:0], l.length), '[')
@@ -156,11 +174,11 @@ func (l *list) join() {
 	}
 	b = append(b, ']')
 	l.body, l.rest = b, b
-	clear(l.answers)
+	l.giveBack()
 }
 
 func (l *list) Read(dst []byte) (int, error) {
-	if len(l.body) == 0 {
+	if l.rest == nil {
 		l.join()
 	}
 	if len(l.rest) == 0 {
@@ -173,7 +191,7 @@ func (l *list) Read(dst []byte) (int, error) {
 
 // WriteTo spares the copy.
 func (l *list) WriteTo(w io.Writer) (int64, error) {
-	if len(l.body) == 0 {
+	if l.rest == nil {
 		l.join()
 	}
 	n, err := w.Write(l.rest)
@@ -185,6 +203,7 @@ func (l *list) WriteTo(w io.Writer) (int64, error) {
 // the products, which the cache may drop.
 func (l *list) Close() error {
 	l.place.leave()
+	l.giveBack()
 	clear(l.answers[:cap(l.answers)])
 	body := l.body[:0]
 	if cap(body) > keptBuffer {

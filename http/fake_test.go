@@ -59,6 +59,8 @@ func (s *shelf) Get(ctx context.Context, id int64) (*blob.Answers, time.Duration
 	return nil, s.stale, blob.ErrNotFound
 }
 
+func (s *shelf) Done(*blob.Answers) {}
+
 func (s *shelf) Many(_ context.Context, dst []*blob.Answers, ids []int64) ([]*blob.Answers, time.Duration, error) {
 	if err := s.trouble(); err != nil {
 		return dst, 0, err

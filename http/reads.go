@@ -29,11 +29,11 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r readRoute, segment []byte) {
 	case err != nil:
 		s.fail(ctx, err)
 	case r == readStyles:
-		answer(ctx, a, &a.Styles)
+		s.answer(ctx, a, &a.Styles)
 	case r == readRelated:
-		answer(ctx, a, &a.Related)
+		s.answer(ctx, a, &a.Related)
 	default:
-		answer(ctx, a, &a.Detail)
+		s.answer(ctx, a, &a.Detail)
 	}
 	if stale > 0 {
 		markStale(ctx, stale)
@@ -44,7 +44,7 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r readRoute, segment []byte) {
 // the hot path: it only chooses among bytes that are there, but for a gzip form
 // that nobody has asked for before. HEAD comes here too; fasthttp leaves its
 // body out.
-func answer(ctx *fasthttp.RequestCtx, a *blob.Answers, body *blob.Answer) {
+func (s *Server) answer(ctx *fasthttp.RequestCtx, a *blob.Answers, body *blob.Answer) {
 	form, tag := body.Body, a.ETag()
 	zipped := body.Zip != nil && acceptsGzip(ctx.Request.Header.PeekCanonical(headerAccept))
 	if zipped {
@@ -53,6 +53,7 @@ func answer(ctx *fasthttp.RequestCtx, a *blob.Answers, body *blob.Answer) {
 	if held := ctx.Request.Header.PeekCanonical(headerIfNoneMatch); held != nil {
 		if tag := heldTag(held, tag, a.ETag()); tag != nil {
 			notModified(ctx, tag)
+			s.catalogue.Done(a)
 			return
 		}
 	}
@@ -66,7 +67,11 @@ func answer(ctx *fasthttp.RequestCtx, a *blob.Answers, body *blob.Answer) {
 	}
 	ctx.Response.Header.SetContentTypeBytes(valueJSON)
 	setValidators(ctx, tag)
-	ctx.Response.SetBodyRaw(form)
+	if a.Lent {
+		s.sendLent(ctx, a, form)
+	} else {
+		ctx.Response.SetBodyRaw(form)
+	}
 }
 
 // markStale says of an answer that it may be older than promised, and by how

@@ -25,8 +25,8 @@ import (
 	"github.com/hotshelf/hotshelf/blob"
 )
 
-// Catalogue is what the read routes read from. What it returns is shared and
-// never changed. stale is 0, or how old an answer (blob.ErrNotFound included)
+// Catalogue is what the read routes read from. What it returns is shared, unless
+// it is Lent, and never changed. stale is 0, or how old an answer (blob.ErrNotFound included)
 // may be where the database can't be reached to ask. The errors it may wrap are those of package blob; the context
 // it is given has no deadline, so how long a miss may wait is its own matter.
 type Catalogue interface {
@@ -40,6 +40,9 @@ type Catalogue interface {
 	// the first offset, and returns how many there are in all. An offset past
 	// the end is no error.
 	Page(ctx context.Context, dst []*blob.Answers, offset, count int64) (page []*blob.Answers, total int64, stale time.Duration, err error)
+	// Done is told, once each, of answers that are read no more. It needs to be only
+	// where they are Lent.
+	Done(a *blob.Answers)
 }
 
 // Config is what a Server is made of.
