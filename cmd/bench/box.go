@@ -203,7 +203,7 @@ func (s *boxSuite) load(ctx context.Context, b *boxed) error {
 		return err
 	}
 	slow := fmt.Sprintf("10 %% of a CPU, Zipf 1.0 at %s/s", grouped(boxSlowRate))
-	if err := b.run(ctx, slow, plan{rate: boxSlowRate, duration: boxSlowSpans * s.span, next: next}); err != nil {
+	if err := b.run(ctx, slow, plan{rate: boxSlowRate, duration: boxSlowSpans * s.span, next: next, inTurn: true}); err != nil {
 		return err
 	}
 	b.f.bound(slow, columnP99, boxSlowP99.Seconds())
