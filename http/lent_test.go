@@ -98,7 +98,7 @@ func TestLent(t *testing.T) {
 			for i := 0; i < len(h.header); i += 2 {
 				fmt.Fprintf(&all, "%s: %s\r\n", h.header[i], h.header[i+1])
 			}
-			if i == len(requests)-1 { // the last
+			if i == len(requests)-1 {
 				all.WriteString("Connection: close\r\n")
 			}
 			all.WriteString("\r\n")
