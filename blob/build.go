@@ -260,10 +260,11 @@ func plain(s string, i int) int {
 	for ; i+8 <= len(s); i += 8 {
 		x := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
 			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
-		quote, slash := x^('"'*ones), x^('\\'*ones)
-		// The high bit of a byte that is below ' ', or 0 where it was a quote or a
-		// backslash. A byte above such a one may have it too, but none below.
-		if found := ((x-' '*ones)&^x | (quote-ones)&^quote | (slash-ones)&^slash) & high; found != 0 {
+		// To exchange ' ' and '"' makes a quote one of the lowest 33, with all that
+		// are below ' '. A backslash becomes 0.
+		low, slash := x^(' '^'"')*ones, x^'\\'*ones
+		// The high bit of such a byte. One above it may have it too, but none below.
+		if found := ((low-('!'*ones))&^low | (slash-ones)&^slash) & high; found != 0 {
 			return i + bits.TrailingZeros64(found)/8
 		}
 	}

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"math"
 	"net"
 	"time"
 
@@ -43,32 +46,71 @@ type bulkConn struct {
 	buf  []byte
 	left []byte // of buf
 	dry  bool   // the last read found little
+	busy func() bool
+
+	// A Unix socket carries PostgreSQL's messages as they are: a byte for the
+	// kind, and how long they are, of which the driver need not see those that
+	// hold the rows of a COPY, half a hundred millions of them.
+	rows *bytes.Buffer // takes what is in them, unless it is nil
+	row  int           // bytes of such a message that are still to come
+	rest int           // the same of one for the driver: all there ever are, elsewhere
 }
 
-// readInBulk makes the connections of a dialer read in bulk. They lie below
-// TLS, whose records are small.
-func readInBulk(dial pgconn.DialFunc) pgconn.DialFunc {
+// readInBulk makes the connections of a dialer read in bulk, and wait for more
+// only while the process is busy otherwise. They lie below TLS, whose records are
+// small.
+func readInBulk(dial pgconn.DialFunc, busy func() bool) pgconn.DialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		return &bulkConn{Conn: conn, buf: make([]byte, bulkBuffer)}, nil
+		c := &bulkConn{Conn: conn, buf: make([]byte, bulkBuffer), busy: busy}
+		if _, local := conn.(*net.UnixConn); !local {
+			c.rest = math.MaxInt
+		}
+		return c, nil
 	}
 }
 
 func (c *bulkConn) Read(p []byte) (int, error) {
-	if len(c.left) == 0 {
-		if c.dry {
-			time.Sleep(bulkPause)
+	const head = 5
+	for {
+		switch {
+		case c.rest > 0 && len(c.left) > 0:
+			n := copy(p[:min(len(p), c.rest)], c.left)
+			c.left, c.rest = c.left[n:], c.rest-n
+			return n, nil
+		case c.row > 0 && len(c.left) > 0:
+			n := min(c.row, len(c.left))
+			c.rows.Write(c.left[:n])
+			c.left, c.row = c.left[n:], c.row-n
+		case c.rest == 0 && c.row == 0 && len(c.left) >= head:
+			// The length counts itself, not the kind.
+			length := int(binary.BigEndian.Uint32(c.left[1:]))
+			if c.left[0] == 'd' && c.rows != nil && length > 4 {
+				c.left, c.row = c.left[head:], length-4
+			} else {
+				c.rest = max(length+1, head)
+			}
+		default:
+			if err := c.fill(); err != nil {
+				return 0, err
+			}
 		}
-		n, err := c.Conn.Read(c.buf)
-		if n == 0 {
-			return 0, err
-		}
-		c.left, c.dry = c.buf[:n], n < bulkBuffer/2
 	}
-	n := copy(p, c.left)
-	c.left = c.left[n:]
-	return n, nil
+}
+
+// fill reads more behind what is left.
+func (c *bulkConn) fill() error {
+	if c.dry && c.busy() {
+		time.Sleep(bulkPause)
+	}
+	held := copy(c.buf, c.left)
+	n, err := c.Conn.Read(c.buf[held:])
+	if n == 0 {
+		return err
+	}
+	c.left, c.dry = c.buf[:held+n], n < bulkBuffer/2
+	return nil
 }

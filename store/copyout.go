@@ -7,57 +7,61 @@ import (
 )
 
 // Rows iterates over the rows of one COPY … TO STDOUT (FORMAT binary) that
-// was read whole. Texts are parts of the one string that holds it.
+// was read whole. Texts are parts of the memory that holds it, which a reader
+// uses again for the next range of the same stream.
 type Rows struct {
 	data   string
-	fields [8]string
-	null   [8]bool
+	next   int    // where the next row begins
+	from   [8]int // of the row's fields
+	length [8]int // of the row's fields, below 0 where it is null
 }
 
 // Next moves to the next row; false at the end.
 func (r *Rows) Next() bool {
-	if len(r.data) < 2 {
+	data, at := r.data, r.next
+	if len(data)-at < 2 {
 		return false
 	}
-	n := int(r.data[0])<<8 | int(r.data[1])
-	r.data = r.data[2:]
-	if n > len(r.fields) { // the trailer, -1
-		r.data = ""
+	n := int(data[at])<<8 | int(data[at+1])
+	at += 2
+	if n > len(r.from) { // the trailer, -1
+		r.next = len(data)
 		return false
 	}
 	for i := range n {
-		d := r.data
-		length := int32(d[0])<<24 | int32(d[1])<<16 | int32(d[2])<<8 | int32(d[3])
-		r.data = d[4:]
-		if r.null[i] = length < 0; r.null[i] {
-			r.fields[i] = ""
-			continue
-		}
-		r.fields[i], r.data = r.data[:length], r.data[length:]
+		length := int(int32(bigEndian4(data[at : at+4])))
+		at += 4
+		r.from[i], r.length[i] = at, length
+		at += max(length, 0)
 	}
+	r.next = at
 	return true
 }
 
 // Int is column i, a bigint or an integer.
 func (r *Rows) Int(i int) int64 {
-	if len(r.fields[i]) == 4 {
-		return int64(int32(bigEndian(r.fields[i])))
+	f := r.Text(i)
+	if len(f) == 4 {
+		return int64(int32(bigEndian4(f)))
 	}
-	return int64(bigEndian(r.fields[i]))
+	return int64(bigEndian(f))
 }
 
 // Text is column i, a text; "" where it is null.
-func (r *Rows) Text(i int) string { return r.fields[i] }
+func (r *Rows) Text(i int) string {
+	at := r.from[i]
+	return r.data[at : at+max(r.length[i], 0)]
+}
 
 // Null says whether column i is null.
-func (r *Rows) Null(i int) bool { return r.null[i] }
+func (r *Rows) Null(i int) bool { return r.length[i] < 0 }
 
 // Bool is column i, a boolean.
-func (r *Rows) Bool(i int) bool { return r.fields[i] == "\x01" }
+func (r *Rows) Bool(i int) bool { return r.Text(i) == "\x01" }
 
 // Price is column i, a numeric(12,2); 0 where it is null.
 func (r *Rows) Price(i int) blob.Price {
-	f := r.fields[i]
+	f := r.Text(i)
 	if len(f) < 8 {
 		return 0
 	}
@@ -81,11 +85,16 @@ func (r *Rows) Price(i int) blob.Price {
 	return blob.Price(cents)
 }
 
+// bigEndian4 reads an unsigned number of four bytes.
+func bigEndian4(s string) uint32 {
+	_ = s[3] // one check instead of four
+	return uint32(s[0])<<24 | uint32(s[1])<<16 | uint32(s[2])<<8 | uint32(s[3])
+}
+
 // bigEndian reads an unsigned number of up to eight bytes.
 func bigEndian(s string) uint64 {
 	if len(s) == 8 { // most are
-		return uint64(s[0])<<56 | uint64(s[1])<<48 | uint64(s[2])<<40 | uint64(s[3])<<32 |
-			uint64(s[4])<<24 | uint64(s[5])<<16 | uint64(s[6])<<8 | uint64(s[7])
+		return uint64(bigEndian4(s))<<32 | uint64(bigEndian4(s[4:]))
 	}
 	var v uint64
 	for i := range len(s) {

@@ -45,6 +45,9 @@ func (q *copyQueue) put(b []byte) (empty []byte, ok bool) {
 	}
 }
 
+// ahead says whether a full buffer waits to be read.
+func (q *copyQueue) ahead() bool { return len(q.full) > 0 }
+
 // Read gives the connection what was put, up to the end of the queue.
 func (q *copyQueue) Read(p []byte) (int, error) {
 	for len(q.rest) == 0 {

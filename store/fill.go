@@ -66,6 +66,9 @@ func (f *filling) abort() {
 	closeConn(f.conn)
 }
 
+// copying says whether the COPY has more to take than what it is working on.
+func (w *Warm) copying() bool { return w.fill != nil && w.fill.copy.ahead() }
+
 // ShelfWriter puts blobs on the new shelf; several can do so side by side. Each
 // is used by one goroutine and ends with Close or Abort.
 type ShelfWriter struct{ copy *copyWriter }

@@ -38,14 +38,12 @@ where n.nspname = $1 and c.relkind = 'r'`
 	// has no more than $2 products with rows, and no more than that on the shelf;
 	// the last range has no end.
 	selectRange = `
-with rows as (
-    select id from %s.products where id > $1 order by id limit $2
-), live as (
-    select product_id from shelf.blobs where product_id > $1 order by product_id limit $2
-), range as (
-    select least((select max(id) from rows having count(*) = $2), (select max(product_id) from live having count(*) = $2)) as hi
+with range as materialized (
+    select least(
+        (select id from %[1]s.products where id > $1 order by id offset $2::bigint - 1 limit 1),
+        (select product_id from shelf.blobs where product_id > $1 order by product_id offset $2::bigint - 1 limit 1)) as hi
 )
-select hi, (select count(*) from rows where hi is null or id <= hi) from range`
+select hi, (select count(*) from %[1]s.products where id > $1 and id <= coalesce(hi, 9223372036854775807)) from range`
 )
 
 // Warm is a new state of the shelf being built beside the live one, or the live

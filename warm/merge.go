@@ -24,6 +24,10 @@ func (c *cursor) advance() {
 // buildRange builds the products from lo to hi and returns how many there are.
 func (l *lane) buildRange(ctx context.Context, lo, hi int64) (built int64, err error) {
 	names := [...]string{"products", "features", "styles", "related", "photos", "skus", l.shelf}
+	sized := l.source.Contract == blob.Pulsar
+	if sized {
+		names[5] = "sizes"
+	}
 	var cursors [len(names)]cursor
 	for i, name := range names {
 		rows, err := l.reader.Rows(ctx, name, lo, hi)
@@ -35,17 +39,14 @@ func (l *lane) buildRange(ctx context.Context, lo, hi int64) (built int64, err e
 	}
 	m := merge{
 		products: &cursors[0], features: &cursors[1], styles: &cursors[2], related: &cursors[3],
-		photos: &cursors[4], skus: &cursors[5],
+		photos: &cursors[4], skus: &cursors[5], sized: sized,
 	}
 	live := &cursors[6]
-	// A product of its own for each range: its texts are parts of the range's
-	// streams, and what is left of them in reused lists would keep those.
-	var p blob.Product
-	for ; m.next(&p); built++ {
+	for p := &l.product; m.next(p); built++ {
 		if err := l.goneBefore(live, p.ID); err != nil {
 			return built, err
 		}
-		blob.Build(&l.blobs, &p, l.source.Contract)
+		blob.Build(&l.blobs, p, l.source.Contract)
 		var row Rows
 		if live.owner == p.ID {
 			row = live.rows
@@ -77,7 +78,8 @@ func (l *lane) goneBefore(live *cursor, id int64) error {
 type merge struct {
 	products, features, styles, related, photos, skus *cursor
 
-	ids []int64 // of the rows in the list that is being filled
+	sized bool    // skus has no ids, and any order does
+	ids   []int64 // of the rows in the list that is being filled
 }
 
 // place adds a row to a list, in which they are in the order of their ids.
@@ -140,7 +142,13 @@ func (m *merge) style(s *blob.Style) {
 	s.SKUs = s.SKUs[:0]
 	for ; m.skus.owner == s.ID; m.skus.advance() {
 		r := m.skus.rows
-		s.SKUs = place(m, s.SKUs, r.Int(1), blob.SKU{ID: r.Int(1), Size: r.Text(2), Quantity: r.Int(3)})
+		sku := blob.SKU{Size: r.Text(1), Quantity: r.Int(2)}
+		if m.sized {
+			s.SKUs = append(s.SKUs, sku)
+			continue
+		}
+		sku.ID = r.Int(3)
+		s.SKUs = place(m, s.SKUs, sku.ID, sku)
 	}
 }
 

@@ -31,14 +31,17 @@ type Rows interface {
 
 // Reader reads streams for the products from lo to hi, ordered by product,
 // then style. Styles of one product are in the order of their ids; features,
-// related, photos and SKUs of one owner come in any:
+// related, photos and SKUs of one owner come in any. Rows and their texts are
+// good until the stream is read again:
 //
 //	products  id, name, slogan, description, category, default_price
 //	features  product_id, feature, value, id
 //	styles    product_id, id, name, sale_price, original_price, default_style
 //	related   product_id, related_id, id
 //	photos    style_id, url, thumbnail_url, id
-//	skus      style_id, id, size, quantity
+//	skus      style_id, size, quantity, id
+//	sizes     style_id, size, quantity: the same without the ids, which only the
+//	          contract atelier has
 //	shelf     product_id, version, hash: what is live
 //	blobs     product_id, version, hash, contract, detail, styles, related:
 //	          the same with the blobs, as JSON text behind a byte
@@ -111,7 +114,9 @@ type lane struct {
 	shelf  string
 	reader Reader
 	sink   sink
-	blobs  blob.Blobs
+
+	product blob.Product // the one at hand, and memory for the next
+	blobs   blob.Blobs   // of it
 }
 
 func (l *lane) run(ctx context.Context, open func(ctx context.Context) (sink, error), progress func(count int64)) (err error) {
