@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/hotshelf/hotshelf/blob"
 )
@@ -18,35 +19,52 @@ type copyWriter struct {
 	*copying
 }
 
-// copying is a COPY under way.
+// copying is a COPY under way, or two that take turns.
 type copying struct {
 	*copyQueue
-	rows int64 // valid after done
-	err  error // valid after done
+	copies *errgroup.Group
+	rows   [2]int64 // that each has taken, valid after the end
 }
 
 // copyBuffer is how much is encoded before it is handed to the connection.
 const copyBuffer = 64 << 10
 
-// startCopy begins the COPY on conn, which it uses until the writer's close.
-// Writers may be ahead of it by so many buffers.
-func startCopy(ctx context.Context, conn *pgx.Conn, sql string, ahead int) *copyWriter {
-	w := &copyWriter{copying: &copying{copyQueue: newCopyQueue(ahead)}}
-	w.buf = append(emptyBuffer(), "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
-	go func() {
-		// Whoever still writes gets the reason instead of waiting for ever.
-		defer close(w.done)
-		tag, err := conn.PgConn().CopyFrom(ctx, w.copyQueue, sql)
-		w.rows, w.err = tag.RowsAffected(), err
-	}()
-	return w
+// copyInto is a COPY and the connection that it uses until the end.
+type copyInto struct {
+	conn *pgx.Conn
+	sql  string
+}
+
+// startCopy begins a COPY, and the ones beside it. Writers may be ahead of it by
+// so many buffers.
+func startCopy(ctx context.Context, ahead int, into copyInto, beside ...copyInto) *copyWriter {
+	copies, ctx := errgroup.WithContext(ctx)
+	c := &copying{copyQueue: newCopyQueue(ahead, ctx.Done()), copies: copies}
+	if len(beside) > 0 {
+		c.beside = make(chan []byte)
+	}
+	for i, into := range append([]copyInto{into}, beside...) {
+		from := c.full
+		if i > 0 {
+			from = c.beside
+		}
+		copies.Go(func() error {
+			reader := &copyReader{copyQueue: c.copyQueue, from: from, rest: []byte(copyHead)}
+			tag, err := into.conn.PgConn().CopyFrom(ctx, reader, into.sql)
+			c.rows[i] = tag.RowsAffected()
+			return err
+		})
+	}
+	return &copyWriter{buf: emptyBuffer(), copying: c}
 }
 
 func emptyBuffer() []byte { return make([]byte, 0, copyBuffer+copyBuffer/4) }
 
-// beside returns another writer into the same COPY. Each hands over whole rows,
+// another returns another writer into the same COPY. Each hands over whole rows,
 // and the first one's close ends the COPY.
-func (w *copyWriter) beside() *copyWriter { return &copyWriter{buf: emptyBuffer(), copying: w.copying} }
+func (w *copyWriter) another() *copyWriter {
+	return &copyWriter{buf: emptyBuffer(), copying: w.copying}
+}
 
 var errCopyEnded = errors.New("the copy has ended")
 
@@ -138,30 +156,31 @@ func (w *copyWriter) flush() error {
 }
 
 func (w *copyWriter) failure() error {
-	if w.err == nil {
-		return errCopyEnded
+	if err := w.copies.Wait(); err != nil {
+		return classify(err)
 	}
-	return classify(w.err)
+	return errCopyEnded
 }
 
 // close ends the COPY and returns how many rows it took.
 func (w *copyWriter) close() (int64, error) {
-	w.buf = append(w.buf, 0xff, 0xff)
 	if err := w.flush(); err != nil {
 		return 0, err
 	}
 	close(w.full)
-	<-w.done
-	if w.err != nil {
-		return 0, classify(w.err)
+	if w.beside != nil {
+		close(w.beside)
 	}
-	return w.rows, nil
+	if err := w.copies.Wait(); err != nil {
+		return 0, classify(err)
+	}
+	return w.rows[0] + w.rows[1], nil
 }
 
 // abort makes the COPY fail and waits for that. After close it does nothing.
 func (w *copyWriter) abort() {
 	w.given.Do(func() { close(w.giveUp) })
-	<-w.done
+	_ = w.copies.Wait()
 }
 
 // TableWriter fills one table of catalog_next. The columns of a row are

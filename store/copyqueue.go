@@ -6,26 +6,25 @@ import (
 	"sync"
 )
 
-// copyQueue hands full buffers from the writers of a COPY to its connection. It
-// is what the connection reads.
+// copyQueue hands full buffers from the writers of a COPY to its connection, or
+// to that of another one beside it, which helps out where the first is behind.
 type copyQueue struct {
 	full   chan []byte
+	beside chan []byte // nil without another one
 	free   chan []byte
-	rest   []byte // of the buffer that is being read
-	read   []byte // that buffer
 	given  sync.Once
-	giveUp chan struct{} // closed when the COPY shall fail
-	done   chan struct{} // closed when it has ended
+	giveUp chan struct{}   // closed when the COPY shall fail
+	done   <-chan struct{} // closed when it has ended
 }
 
 var errGivenUp = errors.New("given up")
 
 // newCopyQueue makes a queue with room for so many buffers, besides those that
-// are being written and read.
-func newCopyQueue(room int) *copyQueue {
+// are being written and read. It ends with done.
+func newCopyQueue(room int, done <-chan struct{}) *copyQueue {
 	return &copyQueue{
 		full: make(chan []byte, room), free: make(chan []byte, room+1),
-		giveUp: make(chan struct{}), done: make(chan struct{}),
+		giveUp: make(chan struct{}), done: done,
 	}
 }
 
@@ -33,9 +32,14 @@ func newCopyQueue(room int) *copyQueue {
 // ended.
 func (q *copyQueue) put(b []byte) (empty []byte, ok bool) {
 	select {
-	case <-q.done:
-		return b[:0], false
 	case q.full <- b:
+	default:
+		select {
+		case <-q.done:
+			return b[:0], false
+		case q.full <- b:
+		case q.beside <- b:
+		}
 	}
 	select {
 	case empty = <-q.free:
@@ -48,27 +52,48 @@ func (q *copyQueue) put(b []byte) (empty []byte, ok bool) {
 // ahead says whether a full buffer waits to be read.
 func (q *copyQueue) ahead() bool { return len(q.full) > 0 }
 
-// Read gives the connection what was put, up to the end of the queue.
-func (q *copyQueue) Read(p []byte) (int, error) {
-	for len(q.rest) == 0 {
-		if cap(q.read) > 0 && cap(q.read) <= 2*copyBuffer { // one that a large row has grown is not kept
+// How the format begins and ends.
+const (
+	copyHead    = "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	copyTrailer = "\xff\xff"
+)
+
+// copyReader is what a connection reads: all that comes one of a queue's ways, as
+// a whole in the format.
+type copyReader struct {
+	*copyQueue
+	from  <-chan []byte
+	rest  []byte // of what is being read, copyHead at first
+	read  []byte // the buffer that it is of
+	ended bool
+}
+
+func (r *copyReader) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		if cap(r.read) > 0 && cap(r.read) <= 2*copyBuffer { // one that a large row has grown is not kept
 			select {
-			case q.free <- q.read:
+			case r.free <- r.read:
 			default:
 			}
 		}
-		q.read = nil
+		r.read = nil
 		select {
-		case <-q.giveUp:
+		case <-r.giveUp:
 			return 0, errGivenUp
-		case b, ok := <-q.full:
-			if !ok {
+		case <-r.done:
+			return 0, errGivenUp
+		case b, ok := <-r.from:
+			switch {
+			case ok:
+				r.read, r.rest = b, b
+			case r.ended:
 				return 0, io.EOF
+			default:
+				r.ended, r.rest = true, []byte(copyTrailer)
 			}
-			q.read, q.rest = b, b
 		}
 	}
-	n := copy(p, q.rest)
-	q.rest = q.rest[n:]
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
 	return n, nil
 }

@@ -8,7 +8,8 @@ import (
 )
 
 func TestCopyQueue(t *testing.T) {
-	q := newCopyQueue(2)
+	q := newCopyQueue(2, nil)
+	r := &copyReader{copyQueue: q, from: q.full}
 	var want bytes.Buffer
 	go func() {
 		defer close(q.full)
@@ -27,29 +28,31 @@ func TestCopyQueue(t *testing.T) {
 	for i := range 100 {
 		want.Write(bytes.Repeat([]byte{byte(i)}, i%8))
 	}
+	want.WriteString(copyTrailer)
 	var got bytes.Buffer
-	if _, err := io.CopyBuffer(&got, struct{ io.Reader }{q}, make([]byte, 5)); err != nil || !bytes.Equal(got.Bytes(), want.Bytes()) {
+	if _, err := io.CopyBuffer(&got, struct{ io.Reader }{r}, make([]byte, 5)); err != nil || !bytes.Equal(got.Bytes(), want.Bytes()) {
 		t.Errorf("read %x, %v", got.Bytes(), err)
 	}
 }
 
 // TestCopyQueueEnds: nobody waits for a COPY that has ended or shall fail.
 func TestCopyQueueEnds(t *testing.T) {
-	q := newCopyQueue(1)
+	done := make(chan struct{})
+	q := newCopyQueue(1, done)
 	q.put([]byte{1})
 	blocked := make(chan bool)
 	go func() {
 		_, ok := q.put([]byte{2})
 		blocked <- ok
 	}()
-	close(q.done)
+	close(done)
 	if <-blocked {
 		t.Error("a buffer was taken by a COPY that has ended")
 	}
 
-	q = newCopyQueue(1)
+	q = newCopyQueue(1, nil)
 	close(q.giveUp)
-	if _, err := q.Read(make([]byte, 1)); !errors.Is(err, errGivenUp) {
+	if _, err := (&copyReader{copyQueue: q, from: q.full}).Read(make([]byte, 1)); !errors.Is(err, errGivenUp) {
 		t.Errorf("read: %v", err)
 	}
 }

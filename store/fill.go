@@ -19,6 +19,12 @@ const (
 	truncateShelfNext = `begin; set local backend_flush_after = '2MB'; truncate shelf_next.blobs`
 	copyShelfNext     = `
 copy shelf_next.blobs (product_id, version, hash, contract, detail, styles, related) from stdin (format binary, freeze)`
+	// What that COPY is too slow for, another one takes beside it. To put those
+	// rows where they belong is quick, eight times as quick as to read their JSON.
+	copyOverflow = `
+copy shelf_next.overflow (product_id, version, hash, contract, detail, styles, related) from stdin (format binary)`
+	insertOverflow = `insert into shelf_next.blobs select * from shelf_next.overflow`
+	dropOverflow   = `drop table shelf_next.overflow`
 )
 
 // copyAhead is how many buffers the lanes of a warm may be ahead of the COPY,
@@ -27,10 +33,11 @@ copy shelf_next.blobs (product_id, version, hash, contract, detail, styles, rela
 const copyAhead = 64
 
 // filling is the transaction that fills the new shelf: one COPY, that several
-// writers feed.
+// writers feed, and one beside it.
 type filling struct {
-	conn *pgx.Conn
-	copy *copyWriter
+	conn   *pgx.Conn
+	beside *pgx.Conn
+	copy   *copyWriter
 }
 
 func (db *DB) startFilling(ctx context.Context) (*filling, error) {
@@ -42,20 +49,25 @@ func (db *DB) startFilling(ctx context.Context) (*filling, error) {
 		closeConn(conn)
 		return nil, fmt.Errorf("fill the new shelf: %w", classify(err))
 	}
-	f := &filling{conn, startCopy(ctx, conn, copyShelfNext, copyAhead)}
-	// The format's head has to be ahead of all rows.
-	if err := f.copy.flush(); err != nil {
-		f.abort()
-		return nil, fmt.Errorf("fill the new shelf: %w", err)
+	beside, err := db.worker(ctx)
+	if err != nil {
+		closeConn(conn)
+		return nil, err
 	}
-	return f, nil
+	return &filling{conn, beside, startCopy(ctx, copyAhead, copyInto{conn, copyShelfNext}, copyInto{beside, copyOverflow})}, nil
 }
 
 // end ends the COPY and returns how many rows it took. The transaction goes on.
-func (f *filling) end() (int64, error) {
+func (f *filling) end(ctx context.Context) (int64, error) {
 	n, err := f.copy.close()
+	if err == nil && f.copy.rows[1] > 0 {
+		_, err = f.conn.Exec(ctx, insertOverflow)
+	}
+	if err == nil {
+		_, err = f.conn.Exec(ctx, dropOverflow)
+	}
 	if err != nil {
-		return 0, fmt.Errorf("fill the new shelf: %w", err)
+		return 0, fmt.Errorf("fill the new shelf: %w", classify(err))
 	}
 	return n, nil
 }
@@ -64,6 +76,7 @@ func (f *filling) end() (int64, error) {
 func (f *filling) abort() {
 	f.copy.abort()
 	closeConn(f.conn)
+	closeConn(f.beside)
 }
 
 // copying says whether the COPY has more to take than what it is working on.
@@ -75,7 +88,7 @@ type ShelfWriter struct{ copy *copyWriter }
 
 // Writer opens a writer.
 func (w *Warm) Writer(context.Context) (*ShelfWriter, error) {
-	return &ShelfWriter{w.fill.copy.beside()}, nil
+	return &ShelfWriter{w.fill.copy.another()}, nil
 }
 
 // Put adds a product's blobs, which are copied.

@@ -156,7 +156,7 @@ func refuseDump(ctx context.Context, q querier) error {
 // completeShelf gives what was put its key, and what a whole shelf needs: the
 // products that were not put, and statistics.
 func (w *Warm) completeShelf(ctx context.Context, p Publication) error {
-	put, err := w.fill.end()
+	put, err := w.fill.end(ctx)
 	if err != nil {
 		return err
 	}
@@ -189,17 +189,28 @@ func (w *Warm) completeShelf(ctx context.Context, p Publication) error {
 		if head == w.since && held != w.Products {
 			return fmt.Errorf("the new shelf holds %d products, and there are %d", held, w.Products)
 		}
-		// Nothing is ever searched for by what is in the blobs, and 3,000 rows tell
-		// how the ids lie.
-		steps = append(steps, `set local default_statistics_target = 10`, `analyze blobs (product_id)`)
 	}
-	for _, sql := range append(steps, `commit`) {
+	steps = append(steps, `commit`)
+	if p.Whole {
+		steps = append(steps, fewStatistics, vacuumShelfNext)
+	}
+	for _, sql := range steps {
 		if _, err := w.fill.conn.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("complete the new shelf: %w", classify(err))
 		}
 	}
 	return nil
 }
+
+const (
+	// Nothing is ever searched for by what is in the blobs, and 3,000 rows tell how
+	// the ids lie.
+	fewStatistics = `set default_statistics_target = 10`
+	// Rows that were frozen are passed over. Of those that came by another way all
+	// can be told to see them, so that nobody who reads them has to find out, and to
+	// read ids needs the key only.
+	vacuumShelfNext = `vacuum (analyze) shelf_next.blobs (product_id)`
+)
 
 const selectHead = `select coalesce(max(version), 0) from hotshelf.feed`
 

@@ -18,7 +18,8 @@ const (
 	createShelfNext = `
 drop schema if exists shelf_next cascade;
 create schema shelf_next;
-create table shelf_next.blobs (like shelf.blobs including all excluding indexes)`
+create table shelf_next.blobs (like shelf.blobs including all excluding indexes);
+create unlogged table shelf_next.overflow (like shelf.blobs including all excluding indexes)`
 	dropShelfNext = `drop schema if exists shelf_next cascade`
 
 	beginSnapshot = `begin isolation level repeatable read read only`
