@@ -50,10 +50,10 @@ type bulkConn struct {
 
 	// A Unix socket carries PostgreSQL's messages as they are: a byte for the
 	// kind, and how long they are, of which the driver need not see those that
-	// hold the rows of a COPY, half a hundred millions of them.
+	// hold the rows of a COPY, fifty million of them.
 	rows *bytes.Buffer // takes what is in them, unless it is nil
 	row  int           // bytes of such a message that are still to come
-	rest int           // the same of one for the driver: all there ever are, elsewhere
+	rest int           // bytes that are the driver's; over TCP all
 }
 
 // readInBulk makes the connections of a dialer read in bulk, and wait for more

@@ -3,11 +3,10 @@ package store
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/hotshelf/hotshelf/blob"
 )
@@ -19,43 +18,44 @@ type copyWriter struct {
 	*copying
 }
 
-// copying is a COPY under way, or two that take turns.
+// copying is a COPY under way, and another one beside it where there is one.
 type copying struct {
 	*copyQueue
-	copies *errgroup.Group
-	rows   [2]int64 // that each has taken, valid after the end
+	running sync.WaitGroup
+	failing sync.Once
+	err     error    // the first one, valid after done and after the end
+	rows    [2]int64 // that each has taken, valid after the end
 }
 
 // copyBuffer is how much is encoded before it is handed to the connection.
 const copyBuffer = 64 << 10
 
-// copyInto is a COPY and the connection that it uses until the end.
-type copyInto struct {
-	conn *pgx.Conn
-	sql  string
+// startCopy begins the COPY on conn, which it uses until the writer's close.
+// Writers may be ahead of it by so many buffers.
+func startCopy(ctx context.Context, conn *pgx.Conn, sql string, ahead int) *copyWriter {
+	c := &copying{copyQueue: newCopyQueue(ahead)}
+	c.run(ctx, conn, sql, c.full, &c.rows[0])
+	return &copyWriter{buf: emptyBuffer(), copying: c}
 }
 
-// startCopy begins a COPY, and the ones beside it. Writers may be ahead of it by
-// so many buffers.
-func startCopy(ctx context.Context, ahead int, into copyInto, beside ...copyInto) *copyWriter {
-	copies, ctx := errgroup.WithContext(ctx)
-	c := &copying{copyQueue: newCopyQueue(ahead, ctx.Done()), copies: copies}
-	if len(beside) > 0 {
-		c.beside = make(chan []byte)
-	}
-	for i, into := range append([]copyInto{into}, beside...) {
-		from := c.full
-		if i > 0 {
-			from = c.beside
+// helpOut begins another COPY that takes what the first is too slow for.
+func (c *copying) helpOut(ctx context.Context, conn *pgx.Conn, sql string) {
+	c.run(ctx, conn, sql, c.beside, &c.rows[1])
+}
+
+func (c *copying) run(ctx context.Context, conn *pgx.Conn, sql string, from <-chan []byte, rows *int64) {
+	c.running.Go(func() {
+		tag, err := conn.PgConn().CopyFrom(ctx, &copyReader{copyQueue: c.copyQueue, from: from, rest: []byte(copyHead)}, sql)
+		*rows = tag.RowsAffected()
+		if err == nil {
+			return
 		}
-		copies.Go(func() error {
-			reader := &copyReader{copyQueue: c.copyQueue, from: from, rest: []byte(copyHead)}
-			tag, err := into.conn.PgConn().CopyFrom(ctx, reader, into.sql)
-			c.rows[i] = tag.RowsAffected()
-			return err
+		// Whoever still writes gets the reason instead of waiting for ever.
+		c.failing.Do(func() {
+			c.err = err
+			close(c.done)
 		})
-	}
-	return &copyWriter{buf: emptyBuffer(), copying: c}
+	})
 }
 
 func emptyBuffer() []byte { return make([]byte, 0, copyBuffer+copyBuffer/4) }
@@ -65,8 +65,6 @@ func emptyBuffer() []byte { return make([]byte, 0, copyBuffer+copyBuffer/4) }
 func (w *copyWriter) another() *copyWriter {
 	return &copyWriter{buf: emptyBuffer(), copying: w.copying}
 }
-
-var errCopyEnded = errors.New("the copy has ended")
 
 func (w *copyWriter) beginRow(columns int) {
 	w.buf = binary.BigEndian.AppendUint16(w.buf, uint16(columns))
@@ -150,16 +148,9 @@ func (w *copyWriter) endRow() error {
 func (w *copyWriter) flush() error {
 	var ok bool
 	if w.buf, ok = w.put(w.buf); !ok {
-		return w.failure()
+		return classify(w.err)
 	}
 	return nil
-}
-
-func (w *copyWriter) failure() error {
-	if err := w.copies.Wait(); err != nil {
-		return classify(err)
-	}
-	return errCopyEnded
 }
 
 // close ends the COPY and returns how many rows it took.
@@ -168,19 +159,19 @@ func (w *copyWriter) close() (int64, error) {
 		return 0, err
 	}
 	close(w.full)
-	if w.beside != nil {
-		close(w.beside)
-	}
-	if err := w.copies.Wait(); err != nil {
-		return 0, classify(err)
+	close(w.beside)
+	w.running.Wait()
+	if w.err != nil {
+		return 0, classify(w.err)
 	}
 	return w.rows[0] + w.rows[1], nil
 }
 
-// abort makes the COPY fail and waits for that. After close it does nothing.
+// abort makes the COPY fail and waits for that. After close there is nothing
+// left to fail.
 func (w *copyWriter) abort() {
 	w.given.Do(func() { close(w.giveUp) })
-	_ = w.copies.Wait()
+	w.running.Wait()
 }
 
 // TableWriter fills one table of catalog_next. The columns of a row are

@@ -6,30 +6,30 @@ import (
 	"sync"
 )
 
-// copyQueue hands full buffers from the writers of a COPY to its connection, or
-// to that of another one beside it, which helps out where the first is behind.
+// copyQueue hands full buffers from the writers of a COPY to its connection, or,
+// where that is behind, to the one of another COPY beside it.
 type copyQueue struct {
 	full   chan []byte
-	beside chan []byte // nil without another one
+	beside chan []byte
 	free   chan []byte
 	given  sync.Once
-	giveUp chan struct{}   // closed when the COPY shall fail
-	done   <-chan struct{} // closed when it has ended
+	giveUp chan struct{} // closed when the COPY shall fail
+	done   chan struct{} // closed when it has failed
 }
 
 var errGivenUp = errors.New("given up")
 
 // newCopyQueue makes a queue with room for so many buffers, besides those that
-// are being written and read. It ends with done.
-func newCopyQueue(room int, done <-chan struct{}) *copyQueue {
+// are being written and read.
+func newCopyQueue(room int) *copyQueue {
 	return &copyQueue{
-		full: make(chan []byte, room), free: make(chan []byte, room+1),
-		giveUp: make(chan struct{}), done: done,
+		full: make(chan []byte, room), beside: make(chan []byte), free: make(chan []byte, room+1),
+		giveUp: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
 // put hands a buffer on, and returns an empty one; false where the COPY has
-// ended.
+// failed.
 func (q *copyQueue) put(b []byte) (empty []byte, ok bool) {
 	select {
 	case q.full <- b:

@@ -8,7 +8,7 @@ import (
 )
 
 func TestCopyQueue(t *testing.T) {
-	q := newCopyQueue(2, nil)
+	q := newCopyQueue(2)
 	r := &copyReader{copyQueue: q, from: q.full}
 	var want bytes.Buffer
 	go func() {
@@ -35,22 +35,21 @@ func TestCopyQueue(t *testing.T) {
 	}
 }
 
-// TestCopyQueueEnds: nobody waits for a COPY that has ended or shall fail.
+// TestCopyQueueEnds: nobody waits for a COPY that has failed or shall fail.
 func TestCopyQueueEnds(t *testing.T) {
-	done := make(chan struct{})
-	q := newCopyQueue(1, done)
+	q := newCopyQueue(1)
 	q.put([]byte{1})
 	blocked := make(chan bool)
 	go func() {
 		_, ok := q.put([]byte{2})
 		blocked <- ok
 	}()
-	close(done)
+	close(q.done)
 	if <-blocked {
-		t.Error("a buffer was taken by a COPY that has ended")
+		t.Error("a buffer was taken by a COPY that has failed")
 	}
 
-	q = newCopyQueue(1, nil)
+	q = newCopyQueue(1)
 	close(q.giveUp)
 	if _, err := (&copyReader{copyQueue: q, from: q.full}).Read(make([]byte, 1)); !errors.Is(err, errGivenUp) {
 		t.Errorf("read: %v", err)

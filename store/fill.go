@@ -16,15 +16,17 @@ const (
 	//
 	// Its commit waits until all is on disk. With backend_flush_after most is
 	// written while the COPY goes on, and readers meet no burst at the end.
-	truncateShelfNext = `begin; set local backend_flush_after = '2MB'; truncate shelf_next.blobs`
-	copyShelfNext     = `
+	truncateShelfNext = `
+begin isolation level read committed; set local backend_flush_after = '2MB'; truncate shelf_next.blobs`
+	copyShelfNext = `
 copy shelf_next.blobs (product_id, version, hash, contract, detail, styles, related) from stdin (format binary, freeze)`
 	// What that COPY is too slow for, another one takes beside it. To put those
 	// rows where they belong is quick, eight times as quick as to read their JSON.
 	copyOverflow = `
 copy shelf_next.overflow (product_id, version, hash, contract, detail, styles, related) from stdin (format binary)`
-	insertOverflow = `insert into shelf_next.blobs select * from shelf_next.overflow`
-	dropOverflow   = `drop table shelf_next.overflow`
+	flushOverflow    = `set backend_flush_after = '2MB'`
+	insertOverflow   = `insert into shelf_next.blobs select * from shelf_next.overflow`
+	truncateOverflow = `truncate shelf_next.overflow`
 )
 
 // copyAhead is how many buffers the lanes of a warm may be ahead of the COPY,
@@ -32,8 +34,8 @@ copy shelf_next.overflow (product_id, version, hash, contract, detail, styles, r
 // for it, then both read, and it would wait for them.
 const copyAhead = 64
 
-// filling is the transaction that fills the new shelf: one COPY, that several
-// writers feed, and one beside it.
+// filling fills the new shelf: one COPY, that several writers feed, in a
+// transaction that stays open, and another one beside it.
 type filling struct {
 	conn   *pgx.Conn
 	beside *pgx.Conn
@@ -45,26 +47,38 @@ func (db *DB) startFilling(ctx context.Context) (*filling, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.PgConn().Exec(ctx, truncateShelfNext).ReadAll(); err != nil {
-		closeConn(conn)
-		return nil, fmt.Errorf("fill the new shelf: %w", classify(err))
-	}
 	beside, err := db.worker(ctx)
 	if err != nil {
 		closeConn(conn)
 		return nil, err
 	}
-	return &filling{conn, beside, startCopy(ctx, copyAhead, copyInto{conn, copyShelfNext}, copyInto{beside, copyOverflow})}, nil
+	_, err = conn.PgConn().Exec(ctx, truncateShelfNext).ReadAll()
+	if err == nil {
+		_, err = beside.Exec(ctx, flushOverflow)
+	}
+	if err != nil {
+		closeConn(conn)
+		closeConn(beside)
+		return nil, fmt.Errorf("fill the new shelf: %w", classify(err))
+	}
+	f := &filling{conn, beside, startCopy(ctx, conn, copyShelfNext, copyAhead)}
+	f.copy.helpOut(ctx, beside, copyOverflow)
+	return f, nil
 }
 
-// end ends the COPY and returns how many rows it took. The transaction goes on.
+// end ends the COPYs, puts what both took together, and returns how many rows
+// that is. The transaction goes on.
 func (f *filling) end(ctx context.Context) (int64, error) {
 	n, err := f.copy.close()
-	if err == nil && f.copy.rows[1] > 0 {
-		_, err = f.conn.Exec(ctx, insertOverflow)
+	if err != nil {
+		return 0, fmt.Errorf("fill the new shelf: %w", err)
+	}
+	tag, err := f.conn.Exec(ctx, insertOverflow)
+	if moved, took := tag.RowsAffected(), f.copy.rows[1]; err == nil && moved != took {
+		return 0, fmt.Errorf("fill the new shelf: of %d products that were put aside, %d were there", took, moved)
 	}
 	if err == nil {
-		_, err = f.conn.Exec(ctx, dropOverflow)
+		_, err = f.conn.Exec(ctx, truncateOverflow)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("fill the new shelf: %w", classify(err))

@@ -114,7 +114,7 @@ func (l *Load) open(ctx context.Context, t table) (*TableWriter, error) {
 		closeConn(conn)
 		return nil, fmt.Errorf("fill the table %s: %w", t.name, classify(err))
 	}
-	return &TableWriter{table: t, conn: conn, copy: startCopy(ctx, 0, copyInto{conn, fmt.Sprintf(copyNextTable, t.name)})}, nil
+	return &TableWriter{table: t, conn: conn, copy: startCopy(ctx, conn, fmt.Sprintf(copyNextTable, t.name), 0)}, nil
 }
 
 // Finish adds keys, foreign keys, indexes and statistics to the full tables,

@@ -206,11 +206,15 @@ const (
 	// Nothing is ever searched for by what is in the blobs, and 3,000 rows tell how
 	// the ids lie.
 	fewStatistics = `set default_statistics_target = 10`
-	// Rows that were frozen are passed over. Of those that came by another way all
-	// can be told to see them, so that nobody who reads them has to find out, and to
-	// read ids needs the key only.
+	// Rows that were frozen are passed over. Of the others it is noted that all can
+	// see them, unless a transaction is older, so that nobody who reads them has to
+	// find out, and to read ids needs the key only.
 	vacuumShelfNext = `vacuum (analyze) shelf_next.blobs (product_id)`
 )
+
+// dropOverflow is left to the publish, beside which there is no dump: one that
+// has begun before would miss the table.
+const dropOverflow = `drop table shelf_next.overflow`
 
 const selectHead = `select coalesce(max(version), 0) from hotshelf.feed`
 
@@ -229,6 +233,7 @@ func (w *Warm) switchOver(ctx context.Context, tx pgx.Tx, p Publication, r *repl
 	switch {
 	case p.Whole:
 		b.Queue(fmt.Sprintf(`alter schema shelf rename to shelf_old_%d`, w.Version))
+		b.Queue(dropOverflow)
 		b.Queue(`alter schema shelf_next rename to shelf`)
 	case r.differs:
 		b.Queue(mergeDifferences)

@@ -169,9 +169,9 @@ func (r *RowReader) copy(ctx context.Context, stream string, lo, hi int64) (*Row
 // copyOut adds what a COPY gives to data.
 func (r *RowReader) copyOut(ctx context.Context, data *bytes.Buffer, sql string) error {
 	conn := r.conn.PgConn()
+	// It stays: a connection that is given up is read to its end meanwhile.
 	if bulk, ok := conn.Conn().(*bulkConn); ok {
 		bulk.rows = data
-		defer func() { bulk.rows = nil }()
 	}
 	_, err := conn.CopyTo(ctx, data, sql)
 	return err

@@ -69,7 +69,7 @@ type extent struct {
 }
 
 // Memory is bounded by both: the rows of a product take about 2.7 kB, its blobs
-// another 1.6 kB. Two lanes and a COPY that takes all they build keep two
+// another 1.6 kB. Two lanes and the COPYs that take all they build keep two
 // processors busy; where there is little or none to copy, it takes three.
 var (
 	allExtent        = extent{lanes: 2, size: 1500}
@@ -92,19 +92,29 @@ type sink interface {
 func run(ctx context.Context, s Source, over extent, shelf string, open func(ctx context.Context) (sink, error)) error {
 	var mu sync.Mutex
 	var built int64
-	g, ctx := errgroup.WithContext(ctx)
+	// The first one says why: to end its sink may make others fail.
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var g errgroup.Group
 	for range over.lanes {
 		g.Go(func() error {
-			l := lane{source: &s, size: over.size, shelf: shelf}
-			return l.run(ctx, open, func(count int64) {
+			l := lane{source: &s, size: over.size, shelf: shelf, fail: fail}
+			err := l.run(ctx, open, func(count int64) {
 				mu.Lock()
 				defer mu.Unlock()
 				built += count
 				s.Progress(built)
 			})
+			if err != nil {
+				fail(err)
+			}
+			return err
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // lane builds one range after the other.
@@ -112,6 +122,7 @@ type lane struct {
 	source *Source
 	size   int64
 	shelf  string
+	fail   context.CancelCauseFunc // says why, and ends the others
 	reader Reader
 	sink   sink
 
@@ -140,6 +151,7 @@ func (l *lane) run(ctx context.Context, open func(ctx context.Context) (sink, er
 			err = fmt.Errorf("products %d to %d: built %d of %d", lo, hi, built, count)
 		}
 		if err != nil {
+			l.fail(err)
 			return errors.Join(err, l.sink.end(err))
 		}
 		progress(count)

@@ -20,6 +20,9 @@ const (
 	roomToSort = 1.1
 	// What a load adds to the write-ahead log, and what grows with the small tables.
 	roomBesides = 64 << 20
+	// What PostgreSQL may keep of the write-ahead log before it makes a checkpoint.
+	// The private one writes next to none of a new shelf.
+	keptLog = 2 << 30
 )
 
 // roomForLoad is about how much disk a load of the files in dir takes.
@@ -35,10 +38,12 @@ func roomForLoad(dir string) (int64, error) {
 	return int64(rows*roomToSort) + roomBesides, nil
 }
 
-// roomForShelf is about how much disk a new shelf of so many bytes takes: it
-// goes through the write-ahead log, of which the private PostgreSQL keeps 2 GiB
-// before it makes a checkpoint.
-func roomForShelf(shelf int64) int64 { return shelf + min(shelf, 2<<30) + roomBesides }
+// roomForShelf is about how much disk a share of a new shelf takes, of which the
+// whole has so many bytes: up to half of the whole may be there twice, while it is
+// put together from two COPYs.
+func roomForShelf(shelf int64, share float64) int64 {
+	return int64(float64(shelf)*share) + shelf/2 + roomBesides
+}
 
 // checkRoom fails where the disk of the private PostgreSQL's directory has less
 // than need, with what the work itself gives back before.

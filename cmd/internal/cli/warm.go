@@ -158,11 +158,12 @@ func (r *warmRun) room(ctx context.Context, share float64) error {
 	if err != nil {
 		return err
 	}
-	need := roomForShelf(int64(float64(shelf) * share))
+	need := roomForShelf(shelf, share)
 	if r.job.DataDir != "" {
 		return checkRoom("the new shelf", r.job.DataDir, need, 0)
 	}
 	if !r.job.Quiet {
+		need += min(need, keptLog)
 		fmt.Fprintf(r.io.Stderr, "this takes about %s of disk where the database is, its write-ahead log included\n", size(need))
 	}
 	return nil
