@@ -44,9 +44,9 @@ func writeInBulk(dial pgconn.DialFunc) pgconn.DialFunc {
 type bulkConn struct {
 	net.Conn
 	buf  []byte
-	left []byte // of buf
-	dry  bool   // the last read found little
-	busy func() bool
+	left []byte      // of buf
+	dry  bool        // the last read found little
+	busy func() bool // whether there is time to wait for more
 
 	// A Unix socket carries PostgreSQL's messages as they are: a byte for the
 	// kind, and how long they are, of which the driver need not see those that
@@ -57,8 +57,8 @@ type bulkConn struct {
 }
 
 // readInBulk makes the connections of a dialer read in bulk, and wait for more
-// only while the process is busy otherwise. They lie below TLS, whose records are
-// small.
+// where busy says that nobody waits for them. They lie below TLS, whose records
+// are small.
 func readInBulk(dial pgconn.DialFunc, busy func() bool) pgconn.DialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)

@@ -83,21 +83,15 @@ func TestCopyFails(t *testing.T) {
 	t.Parallel()
 	db := open(t, pg.Database(t))
 	fill(t, db, 1, 2, 3)
-	w, err := db.BeginWarm(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := beginWarm(t, db)
 	defer w.Close()
-	r, err := w.Reader(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := openReader(t, w)
 	defer r.Close()
 	if _, err := r.conn.Exec(t.Context(), `savepoint s`); err != nil {
 		t.Fatal(err)
 	}
 	var rows bytes.Buffer
-	err = r.copyOut(t.Context(), &rows, `copy (select 1 / (1000 - n) from generate_series(1, 2000) n) to stdout`)
+	err := r.copyOut(t.Context(), &rows, `copy (select 1 / (1000 - n) from generate_series(1, 2000) n) to stdout`)
 	if err == nil || !strings.Contains(err.Error(), "division by zero") {
 		t.Errorf("got %v", err)
 	}

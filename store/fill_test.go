@@ -29,15 +29,9 @@ func TestOverflow(t *testing.T) {
 		ids[i] = int64(i + 1)
 	}
 	fill(t, db, ids...)
-	w, err := db.BeginWarm(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := beginWarm(t, db)
 	defer w.Close()
-	writer, err := w.Writer(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	writer := openWriter(t, w)
 	for _, id := range ids {
 		if err := writer.Put(id, w.Version, id, blob.Pulsar, large(id)); err != nil {
 			t.Fatal(err)
@@ -53,7 +47,7 @@ func TestOverflow(t *testing.T) {
 		t.Errorf("the two took %d products", took)
 	}
 	var rows, right, pages, visible, tables int64
-	err = db.pool.QueryRow(t.Context(), `
+	err := db.pool.QueryRow(t.Context(), `
 select count(*), count(*) filter (where detail->'id' = to_jsonb(product_id) and hash = product_id),
        (select relpages from pg_class where oid = 'shelf.blobs'::regclass),
        (select relallvisible from pg_class where oid = 'shelf.blobs'::regclass),
@@ -77,15 +71,9 @@ func TestCopyEnds(t *testing.T) {
 			db := open(t, pg.Database(t))
 			fill(t, db, 1, 2, 3)
 			publish(t, db)
-			w, err := db.BeginWarm(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			w := beginWarm(t, db)
 			defer w.Close()
-			writer, err := w.Writer(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			writer := openWriter(t, w)
 			var ended int
 			for ended == 0 { // the COPY may not have begun yet
 				err := db.pool.QueryRow(t.Context(), `
@@ -95,6 +83,7 @@ where datname = current_database() and query like '%copy shelf_next.' || $1 || '
 					t.Fatal(err)
 				}
 			}
+			var err error
 			for id := int64(1); err == nil; id++ {
 				err = writer.Put(id, w.Version, id, blob.Pulsar, large(id))
 			}

@@ -75,10 +75,7 @@ func TestPublishRefusesAnIncompleteShelf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shelf, err := w.Writer(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	shelf := openWriter(t, w)
 	var b blob.Blobs
 	blob.Build(&b, &blob.Product{ID: 1}, blob.Pulsar)
 	if err := shelf.Put(1, 1, 1, blob.Pulsar, &b); err != nil {
@@ -138,15 +135,9 @@ func TestStoredBlobsAreWhatWasBuilt(t *testing.T) {
 		ids = append(ids, id+1)
 	}
 	fill(t, db, ids...)
-	w, err := db.BeginWarm(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := beginWarm(t, db)
 	defer w.Close()
-	shelf, err := w.Writer(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	shelf := openWriter(t, w)
 	text := rapid.Custom(func(t *rapid.T) string {
 		return strings.ReplaceAll(rapid.String().Draw(t, "text"), "\x00", "")
 	})
@@ -223,10 +214,7 @@ func TestPhotosByStyle(t *testing.T) {
 	defer w.Close()
 	read := func(stream string, lo, hi int64, stylesFirst bool) (got []string, closed bool) {
 		t.Helper()
-		r, err := w.Reader(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := openReader(t, w)
 		defer r.Close()
 		if stylesFirst {
 			if _, err := r.Rows(t.Context(), "styles", lo, hi); err != nil {
@@ -326,15 +314,9 @@ func TestRowsComeBackAsWritten(t *testing.T) {
 		}
 	}
 
-	warm, err := db.BeginWarm(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	warm := beginWarm(t, db)
 	defer warm.Close()
-	reader, err := warm.Reader(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	reader := openReader(t, warm)
 	defer reader.Close()
 	rows, err := reader.Rows(t.Context(), "products", 1, 1<<62)
 	if err != nil {

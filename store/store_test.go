@@ -119,23 +119,41 @@ func fillTables(t *testing.T, load *Load, ids []int64) map[string]int64 {
 	return counts
 }
 
-// publish builds a shelf by hand, the products' version and hash included, and
-// takes back what was written through the API.
-func publish(t *testing.T, db *DB) int64 {
+func beginWarm(t *testing.T, db *DB) *Warm {
 	t.Helper()
 	w, err := db.BeginWarm(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return w
+}
+
+func openWriter(t *testing.T, w *Warm) *ShelfWriter {
+	t.Helper()
+	writer, err := w.Writer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writer
+}
+
+func openReader(t *testing.T, w *Warm) *RowReader {
+	t.Helper()
+	r, err := w.Reader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// publish builds a shelf by hand, the products' version and hash included, and
+// takes back what was written through the API.
+func publish(t *testing.T, db *DB) int64 {
+	t.Helper()
+	w := beginWarm(t, db)
 	defer w.Close()
-	shelf, err := w.Writer(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	reader, err := w.Reader(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	shelf := openWriter(t, w)
+	reader := openReader(t, w)
 	put := int64(0)
 	for {
 		lo, hi, _, err := w.NextRange(t.Context(), 3)

@@ -105,8 +105,7 @@ func (w *Warm) Reader(ctx context.Context) (*RowReader, error) {
 // Rows reads one of the streams (products, features, styles, related, photos,
 // skus, sizes, shelf, blobs) for the products from lo to hi; photos, skus and
 // sizes are quicker after styles of the same range. The rows and their texts are
-// there until the stream is read again: memory that is near makes a fifth of what
-// the program itself does.
+// there until the stream is read again.
 func (r *RowReader) Rows(ctx context.Context, stream string, lo, hi int64) (*Rows, error) {
 	rows, err := r.read(ctx, stream, lo, hi)
 	if err != nil {

@@ -18,15 +18,9 @@ func TestStylesAreSorted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w, err := db.BeginWarm(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := beginWarm(t, db)
 	defer w.Close()
-	r, err := w.Reader(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := openReader(t, w)
 	defer r.Close()
 	for _, stream := range []struct {
 		name   string
